@@ -1,0 +1,107 @@
+// Why a connection is allowed or not, by the same grants that the firewall is compiled from.
+import { type Address, contains } from './address.ts';
+import { type Binding, type Grant, grants, type Reason, unknownDeviceGrants } from './access.ts';
+import { hubAddress } from './addressing.ts';
+import type { Config } from './config.ts';
+
+export interface Explanation {
+  readonly allowed: boolean;
+  readonly source: string;
+  readonly destination: string;
+  /** The grants that allow it; empty when it is not allowed. */
+  readonly because: readonly Reason[];
+  /** One sentence for people. */
+  readonly message: string;
+}
+
+/** Something with an address: what it is called, and the address the hub sees it under. */
+export interface Machine {
+  readonly kind: 'hub' | 'server' | 'device' | 'LAN device' | 'unknown';
+  readonly name: string;
+  readonly address: Address;
+}
+
+/** Every machine the configuration knows, under the address that grants use. */
+export function machines(config: Config): readonly Machine[] {
+  const applications = new Map(config.applications.map(({ id, label }) => [id, label]));
+  const members = new Map(config.members.map(({ id, label }) => [id, label]));
+  return [
+    { kind: 'hub', name: 'hub', address: hubAddress(config.network) },
+    ...config.servers.map((one) => ({
+      kind: 'server' as const,
+      name: `${one.label}.${applications.get(one.application)}`,
+      address: one.address,
+    })),
+    ...config.devices.map((one) => ({
+      kind: 'device' as const,
+      name: `${one.label}.${members.get(one.member)}.team`,
+      address: one.address,
+    })),
+    ...config.lanDevices.map((one) => ({ kind: 'LAN device' as const, name: `${one.label}.lan`, address: one.address })),
+  ];
+}
+
+/** The machine behind an address, a full name or an unambiguous first label; null when there is none or more than one. */
+export function findMachine(config: Config, text: string): Machine | null {
+  const all = machines(config);
+  const wanted = text.toLowerCase().replace(/\.$/, '').replace(new RegExp(`\\.${config.network.domain}$`), '');
+  const identity = config.lanDevices.find((one) => one.identity === wanted);
+  const exact = all.find(
+    ({ name, address }) => address === wanted || name === wanted || (identity !== undefined && address === identity.address),
+  );
+  if (exact !== undefined) return exact;
+  const short = all.filter(({ name }) => name.split('.')[0] === wanted);
+  return short.length === 1 ? (short[0] ?? null) : null;
+}
+
+/** Decides for original direction; replies are allowed exactly when this is. */
+export function explain(config: Config, leased: readonly Binding[], source: Machine, destination: Machine, port: string): Explanation {
+  const all: readonly Grant[] = [...grants(config), ...unknownDeviceGrants(config, leased)];
+  const because = all
+    .filter(({ from, to }) => contains(from, source.address) && contains(to, destination.address))
+    .map(({ reason }) => reason);
+  const named = { source: describe(source), destination: describe(destination), because };
+  const where = `${named.destination}${port === '' ? '' : ` port ${port}`}`;
+  const [first] = because;
+  if (destination.kind === 'hub') {
+    const services = source.kind === 'server' ? 'DNS and ping' : 'DNS, ping and the web pages';
+    return { ...named, allowed: true, message: `${named.source} may use the hub's ${services}.` };
+  }
+  if (first === undefined) {
+    return { ...named, allowed: false, message: `${named.source} may not reach ${where}: ${missing(config, source, destination)}` };
+  }
+  return { ...named, allowed: true, message: `${named.source} may reach ${where}: ${words(first)}` };
+}
+
+function describe({ kind, name, address }: Machine): string {
+  return kind === 'unknown' ? address : `${name} (${address})`;
+}
+
+function words(reason: Reason): string {
+  switch (reason.kind) {
+    case 'same application':
+      return `both are part of ${reason.application}.`;
+    case 'link':
+      return `${reason.from} is linked to ${reason.to}.`;
+    case 'role':
+      return `${reason.member} has a role in ${reason.application}.`;
+    case 'LAN device':
+      return `${reason.device} has been given access to ${reason.application}.`;
+    case 'LAN default':
+      return `devices on the LAN may reach ${reason.application}.`;
+  }
+}
+
+function missing(config: Config, source: Machine, destination: Machine): string {
+  const application = config.applications.find(({ range }) => contains(range, destination.address));
+  if (application === undefined) {
+    return destination.kind === 'LAN device' || destination.kind === 'device'
+      ? 'nobody opens connections to devices.'
+      : 'no application has this address.';
+  }
+  const own = config.applications.find(({ range }) => contains(range, source.address));
+  if (own !== undefined) return `${own.label} is not linked to ${application.label}.`;
+  if (source.kind === 'device') return `its member has no role in ${application.label} that reaches servers.`;
+  if (source.kind === 'LAN device') return `it has not been given access to ${application.label}.`;
+  return 'this address belongs to nobody the hub knows.';
+}

@@ -1,0 +1,63 @@
+// Names: labels for DNS (letters, digits, hyphen) and display names for people.
+import { shorten } from './address.ts';
+import { InvalidInput } from './errors.ts';
+
+declare const kind: unique symbol;
+
+/** One DNS label, lower case, RFC 1123 §2.1. */
+export type Label = string & { readonly [kind]: 'Label' };
+/** Labels joined by dots below the domain: `files.shop`, or `*.shop` for a wildcard. */
+export type DomainName = string & { readonly [kind]: 'DomainName' };
+
+/** Labels directly below the domain that have a meaning of their own. */
+export const reservedLabels: readonly string[] = ['hub', 'lan', 'team', 'wpad', 'localhost', 'ns'];
+
+/** @throws InvalidInput; upper case is refused rather than folded, so that what was typed is what is shown. */
+export function parseLabel(text: string): Label {
+  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text)) {
+    throw new InvalidInput('', `“${shorten(text)}” cannot be a name: use a to z, 0 to 9 and inner hyphens, at most 63.`);
+  }
+  if (text.startsWith('xn--')) throw new InvalidInput('', `“${text}” would be shown as other letters: not allowed.`);
+  return text as Label;
+}
+
+/** A label that may stand directly below the domain. */
+export function parseFreeLabel(text: string): Label {
+  const label = parseLabel(text);
+  if (reservedLabels.includes(label)) throw new InvalidInput('', `“${label}” is reserved.`);
+  return label;
+}
+
+/** @throws InvalidInput for reserved first-level labels, and for more than 200 characters. */
+export function parseDomainName(text: string): DomainName {
+  const wildcard = text.startsWith('*.');
+  const labels = (wildcard ? text.slice(2) : text).split('.');
+  if (text.length > 200) throw new InvalidInput('', 'This name is too long.');
+  for (const label of labels) parseLabel(label);
+  parseFreeLabel(labels.at(-1) ?? '');
+  return text as DomainName;
+}
+
+/** A person's or thing's name for display: no control characters, no invisible or direction-changing ones, trimmed. */
+export function parseDisplayName(text: string): string {
+  if (text !== text.trim() || text.length === 0 || text.length > 60) {
+    throw new InvalidInput('', 'A name has 1 to 60 characters and no space at its ends.');
+  }
+  if (/[\p{C}\p{Zl}\p{Zp}]/u.test(text) || /\s{2}/.test(text)) {
+    throw new InvalidInput('', 'A name has no invisible characters and no double spaces.');
+  }
+  return text.normalize('NFC');
+}
+
+/** The DNS label of a display name: `Anna Lee` is `anna-lee`. Null when nothing of it can stay. */
+export function labelOf(name: string): Label | null {
+  const plain = name
+    .normalize('NFKD')
+    .replace(/\p{M}/gu, '')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 63)
+    .replace(/-+$/, '');
+  return plain === '' || plain.startsWith('xn--') ? null : (plain as Label);
+}

@@ -1,0 +1,93 @@
+// /members: people, and their roles for everything or for single applications.
+import { Hono } from 'hono';
+import { z } from 'zod';
+import { type Config, leasePolicy, type Member, member as memberSchema, parse, role } from '../../model/config.ts';
+import { Conflict, InvalidInput } from '../../model/errors.ts';
+import { labelOf } from '../../model/name.ts';
+import { findApplication, findMember } from './find.ts';
+import { body, configOf, needs, replaced, save, without } from './http.ts';
+import type { Env } from './services.ts';
+
+/** Application (label or id) → role; null takes the entry away. */
+const access = z.record(z.string(), role.nullable());
+const addition = z.strictObject({
+  name: z.string(),
+  label: z.string().optional(),
+  role: role.default('viewer'),
+  access: access.default({}),
+  leasePolicy: leasePolicy.default('ask'),
+});
+const change = z.strictObject({
+  name: z.string().optional(),
+  role: role.optional(),
+  access: access.optional(),
+  leasePolicy: leasePolicy.optional(),
+  disabled: z.boolean().optional(),
+});
+
+export const members = new Hono<Env>()
+  .get('/', needs('see'), (c) => c.json(configOf(c).members.map((one) => view(configOf(c), one))))
+  .post('/', needs('manage'), async (c) => {
+    const asked = await body(c, addition);
+    const id = c.get('services').newId();
+    await save(c, { noun: 'members', id, summary: `member ${asked.name} added` }, (transaction) => {
+      const { config } = transaction;
+      const label = asked.label ?? labelOf(asked.name);
+      if (label === null) throw new InvalidInput('label', 'This name needs a label of its own: letters a to z, digits, hyphens.');
+      const one = parse(memberSchema, {
+        ...asked,
+        id,
+        label,
+        access: merged(config, {}, asked.access),
+        disabled: false,
+      }) as Member;
+      transaction.put({ ...config, members: [...config.members, one] });
+      transaction.audit('member added', { id, name: one.name, role: one.role });
+    });
+    return c.json(view(configOf(c), findMember(configOf(c), id)), 201);
+  })
+  .patch('/:member', needs('manage'), async (c) => {
+    const asked = await body(c, change);
+    const { id, name } = findMember(configOf(c), c.req.param('member'));
+    await save(c, { noun: 'members', id, summary: `member ${name} changed` }, (transaction) => {
+      const { config } = transaction;
+      const before = findMember(config, id);
+      const next = { ...before, ...asked, access: merged(config, before.access, asked.access ?? {}) };
+      transaction.put({ ...config, members: replaced(config.members, parse(memberSchema, next) as Member) });
+      transaction.audit('member changed', { id, fields: Object.keys(asked) });
+    });
+    return c.json(view(configOf(c), findMember(configOf(c), id)));
+  })
+  .delete('/:member', needs('manage'), async (c) => {
+    const { id, name } = findMember(configOf(c), c.req.param('member'));
+    await save(c, { noun: 'members', id, summary: `member ${name} removed` }, (transaction) => {
+      const { config } = transaction;
+      if (config.devices.some(({ member }) => member === id)) {
+        throw new Conflict('', `${name} still has devices: remove them first.`);
+      }
+      transaction.put({ ...config, members: without(config.members, id) });
+      transaction.audit('member removed', { id, name });
+    });
+    return c.json({ id, removed: true });
+  });
+
+type Entries = Readonly<Record<string, z.infer<typeof role>>>;
+
+function merged(config: Config, before: Entries, asked: z.infer<typeof access>): Entries {
+  const after = new Map(Object.entries(before));
+  for (const [reference, wanted] of Object.entries(asked)) {
+    const { id } = findApplication(config, reference, `access.${reference}`);
+    if (wanted === null) after.delete(id);
+    else after.set(id, wanted);
+  }
+  return Object.fromEntries(after);
+}
+
+function view({ applications, devices }: Config, one: Member) {
+  const labels = new Map(applications.map(({ id, label }) => [id, label]));
+  return {
+    ...one,
+    access: Object.fromEntries(Object.entries(one.access).map(([id, own]) => [labels.get(id) ?? id, own])),
+    devices: devices.filter(({ member }) => member === one.id).map(({ label }) => label),
+  };
+}

@@ -1,0 +1,190 @@
+// The firewall driver: reads the table over netlink, loads structure with `nft -f -`, changes elements over netlink.
+import { table } from '../plan/ruleset.ts';
+import { type BaseChain, hookNumber, sets } from '../plan/ruleset.ts';
+import { type Cut, type Element, type ElementChange, type FirewallOperation, keyed, type ObservedFirewall } from '../plan/firewall.ts';
+import { type Address, fromBytes, rangeOf, toNumber } from '../../model/address.ts';
+import { type ConntrackEntry, decodeEntries, encodeDeleteEntry, encodeDumpEntries } from '../netlink/conntrack.ts';
+import {
+  decodeElements,
+  encodeDumpElements,
+  encodeSetChanges,
+  intervalElements,
+  pairIntervals,
+  type SetChange,
+  type SetElement,
+} from '../netlink/elements.ts';
+import { NetlinkError } from '../netlink/message.ts';
+import { netfilterFamily } from '../netlink/nfnetlink.ts';
+import {
+  decodeChains,
+  decodeRules,
+  decodeSets,
+  decodeTables,
+  encodeDumpChains,
+  encodeDumpRules,
+  encodeDumpSets,
+  encodeDumpTables,
+  type NftChain,
+  setFlag,
+} from '../netlink/nftables.ts';
+import { type NetlinkSocket, openNetfilter } from '../netlink/socket.ts';
+import type { Driver } from './driver.ts';
+import { run } from './run.ts';
+
+const ours = { family: netfilterFamily.inet, name: table } as const;
+const hooks = ['prerouting', 'input', 'forward', 'output', 'postrouting'] as const;
+
+export interface FirewallOptions {
+  /** Monotonic clock, milliseconds. */
+  readonly now: () => number;
+}
+
+export function createFirewallDriver({ now }: FirewallOptions): Driver<'firewall'> {
+  const socket = openNetfilter();
+  return {
+    observe: () => observe(socket, now),
+    apply: (operation) => apply(socket, now, operation),
+    close: () => socket.close(),
+  };
+}
+
+async function observe(socket: NetlinkSocket, now: () => number): Promise<ObservedFirewall> {
+  const tables = decodeTables(await socket.request(encodeDumpTables(ours.family)));
+  if (!tables.some(({ family, name }) => family === ours.family && name === ours.name)) return null;
+  const chains = decodeChains(await socket.request(encodeDumpChains(ours.family)), ours);
+  const rules = decodeRules(await socket.request(encodeDumpRules(ours)));
+  const there = decodeSets(await socket.request(encodeDumpSets(ours))).filter(({ flags }) => (flags & setFlag.anonymous) === 0);
+  const elements = new Map();
+  for (const { name } of sets) {
+    if (!there.some((each) => each.name === name)) continue;
+    const dumped = decodeElements(await socket.request(encodeDumpElements(ours, name)));
+    elements.set(name, keyed(observedElements(name, dumped, now())));
+  }
+  const comments = Map.groupBy(rules, ({ chain }) => chain);
+  return {
+    chains: chains.map((chain) => ({
+      name: chain.name,
+      base: baseOf(chain),
+      rules: (comments.get(chain.name) ?? []).map(({ comment }) => comment ?? ''),
+    })),
+    sets: new Map(
+      there.map(({ name, flags, keyLength }) => [
+        name,
+        {
+          interval: (flags & setFlag.interval) !== 0,
+          timeout: (flags & setFlag.timeout) !== 0,
+          map: (flags & setFlag.map) !== 0,
+          keyLength,
+        },
+      ]),
+    ),
+    elements,
+  };
+}
+
+function baseOf({ base }: NftChain): BaseChain | null {
+  if (base === undefined) return null;
+  const hook = hooks.find((name) => hookNumber(name) === base.hook);
+  if (hook === undefined || (base.type !== 'filter' && base.type !== 'nat')) return null;
+  return { type: base.type, hook, priority: base.priority, policy: base.policy };
+}
+
+function isConcatenation(set: string): boolean {
+  return sets.some(({ name, type }) => name === set && type.includes(' . '));
+}
+
+function isInterval(set: string): boolean {
+  return sets.some(({ name, interval }) => name === set && interval);
+}
+
+function observedElements(set: string, dumped: readonly SetElement[], now: number): readonly Element[] {
+  if (!isInterval(set)) return dumped.map((each) => observed(each, each.key, null, now));
+  if (isConcatenation(set)) return dumped.map((each) => observed(each, each.key, each.keyEnd ?? each.key, now));
+  return pairIntervals(dumped).map(({ first, last, element }) => observed(element, first, last, now));
+}
+
+function observed(element: SetElement, key: Uint8Array, last: Uint8Array | null, now: number): Element {
+  return {
+    key: plain(key).toHex(),
+    last: last === null ? null : plain(last).toHex(),
+    data: element.data === undefined ? null : plain(element.data).toHex(),
+    deadline: element.expiration === undefined ? null : now + element.expiration,
+  };
+}
+
+function plain(bytes: Uint8Array): Uint8Array {
+  return Uint8Array.from(bytes);
+}
+
+async function apply(socket: NetlinkSocket, now: () => number, operation: FirewallOperation): Promise<void> {
+  switch (operation.kind) {
+    case 'firewall.load':
+      await run('nft', ['-f', '-'], operation.script);
+      return;
+    case 'firewall.elements':
+      await socket.batch(encodeSetChanges(ours, operation.changes.flatMap((change) => batchOf(change, now()))));
+      return;
+    case 'firewall.cut':
+      await cut(socket, operation.flows);
+  }
+}
+
+/** Out, then in: within one transaction nobody sees the state between. */
+function batchOf({ set, remove, add }: ElementChange, now: number): readonly SetChange[] {
+  const encode = (element: Element) => wireElements(set, element, now);
+  const changes: SetChange[] = [];
+  if (remove.length > 0) changes.push({ action: 'delete', set, elements: remove.map((one) => ({ ...one, deadline: null })).flatMap(encode) });
+  const live = add.filter(({ deadline }) => deadline === null || deadline > now);
+  if (live.length > 0) changes.push({ action: 'add', set, elements: live.flatMap(encode) });
+  return changes;
+}
+
+function wireElements(set: string, { key, last, data, deadline }: Element, now: number): readonly SetElement[] {
+  const first = Uint8Array.fromHex(key);
+  const more = {
+    ...(data === null ? {} : { data: Uint8Array.fromHex(data) }),
+    ...(deadline === null ? {} : { timeout: Math.max(1, Math.round(deadline - now)) }),
+  };
+  if (last === null) return [{ key: first, ...more }];
+  const end = Uint8Array.fromHex(last);
+  return isConcatenation(set) ? [{ key: first, keyEnd: end, ...more }] : intervalElements(first, end, more);
+}
+
+async function cut(socket: NetlinkSocket, flows: readonly Cut[]): Promise<void> {
+  const ranges = flows.map(({ source, destination }) => ({
+    source: bounds(source),
+    destination: destination === null ? null : bounds(destination),
+  }));
+  const entries = decodeEntries(await socket.request(encodeDumpEntries(4)));
+  for (const entry of entries) {
+    const from = number(entry.original.source);
+    const to = number(entry.original.destination);
+    const lost = ranges.some(
+      ({ source, destination }) => within(from, source) && (destination === null || within(to, destination)),
+    );
+    if (lost) await forget(socket, entry);
+  }
+}
+
+type Bounds = readonly [bigint, bigint];
+
+function bounds([first, last]: readonly [Address, Address]): Bounds {
+  return [rangeOf(first).first, rangeOf(last).last];
+}
+
+function within(value: bigint, [first, last]: Bounds): boolean {
+  return first <= value && value <= last;
+}
+
+function number(bytes: Uint8Array): bigint {
+  return toNumber(fromBytes(plain(bytes)));
+}
+
+async function forget(socket: NetlinkSocket, entry: ConntrackEntry): Promise<void> {
+  try {
+    await socket.request(encodeDeleteEntry(entry));
+  } catch (error) {
+    // It ended by itself meanwhile.
+    if (!(error instanceof NetlinkError && error.code === 'ENOENT')) throw error;
+  }
+}

@@ -1,0 +1,228 @@
+// The router: opens the store, starts the loop, listens to the kernel and serves the control API.
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { mkdirSync, watch } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { x25519 } from '@noble/curves/ed25519.js';
+import { encodeKey, type PrivateKey, type PublicKey, Secret } from '../model/key.ts';
+import type { Principal } from '../model/roles.ts';
+import { monotonic, readClock } from './clock.ts';
+import { Conditions, causeText } from './conditions.ts';
+import { createApp } from './control/app.ts';
+import { listen } from './control/listen.ts';
+import type { LiveTunnel, Services } from './control/services.ts';
+import { createDhcpDriver, readDhcpLeases } from './drivers/dhcp.ts';
+import type { Drivers } from './drivers/driver.ts';
+import { createFirewallDriver } from './drivers/firewall.ts';
+import { createNetworkDriver } from './drivers/network.ts';
+import { createWireguardDriver } from './drivers/wireguard.ts';
+import { createZoneDriver } from './drivers/zone.ts';
+import { LeaseKeeper } from './leases.ts';
+import { decodeNftablesEvent } from './netlink/nftables.ts';
+import { netfilterGroup, routeGroup, subscribe } from './netlink/socket.ts';
+import type { PartName } from './plan/plan.ts';
+import { table } from './plan/ruleset.ts';
+import { hubDevice } from './plan/wireguard.ts';
+import { Reconciler } from './reconcile.ts';
+import { StoreUnavailable } from './store/errors.ts';
+import { Store } from './store/store.ts';
+import { shutEverything } from './shut.ts';
+
+/** Everything is looked at again this often, notified or not: WireGuard tells nothing of its peers. */
+const slowTimer = 10_000;
+/** Notifications come in bursts; one look is enough for all of them. */
+const gather = 20;
+
+function log(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function makePrivateKey(): PrivateKey {
+  const { privateKey } = generateKeyPairSync('x25519');
+  const der = privateKey.export({ format: 'der', type: 'pkcs8' });
+  return new Secret('private key', der.subarray(der.length - 32));
+}
+
+function publicKeyOf(key: PrivateKey): PublicKey {
+  return encodeKey(x25519.getPublicKey(key.reveal())) as PublicKey;
+}
+
+/** Milliseconds in base 36, then chance: sorts by age, and two of one moment differ. */
+function newId(): string {
+  return Date.now().toString(36).padStart(9, '0') + randomBytes(5).toString('hex');
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { state: { type: 'string', default: '/data/apn' }, run: { type: 'string', default: '/run/apn' } },
+  });
+  const startedAt = Date.now();
+  mkdirSync(values.state, { recursive: true, mode: 0o700 });
+  mkdirSync(values.run, { recursive: true, mode: 0o755 });
+  const dhcp = { folder: join(values.run, 'dhcp') };
+  const store = await openStore(values.state);
+  const changes = new Set<() => void>();
+  const changed = () => {
+    for (const listener of changes) listener();
+  };
+  const conditions = new Conditions(Date.now, log);
+  conditions.onChange(changed);
+  const drivers: Drivers = {
+    firewall: createFirewallDriver({ now: monotonic }),
+    network: createNetworkDriver(),
+    wireguard: createWireguardDriver(),
+    dhcp: createDhcpDriver(dhcp),
+    zone: createZoneDriver(join(values.run, 'zone.json')),
+  };
+  const reconciler = new Reconciler({
+    drivers,
+    conditions,
+    log,
+    intent: () => store.snapshot,
+    facts: () => ({ clock: readClock(), leased: readDhcpLeases(dhcp), dhcp }),
+    onRun: changed,
+  });
+  for (const { noun, id, label } of store.snapshot.damaged) {
+    conditions.raise({
+      code: `damaged-${id}`,
+      severity: 'error',
+      title: `The stored key of ${label} (${noun}) is damaged, so it is switched off.`,
+      remedy: 'Remove it and add it again, or restore a backup.',
+    });
+  }
+  const keeper = new LeaseKeeper(store, conditions, readClock());
+  const tick = startLeaseTimer(keeper, reconciler);
+  const hubPublicKey = publicKeyOf(store.snapshot.hubPrivateKey);
+  const services: Services = {
+    store,
+    conditions,
+    hubPublicKey,
+    clock: readClock,
+    newId,
+    newPresharedKey: () => randomBytes(32),
+    wake: (what) => {
+      if (what === 'leases') tick();
+      reconciler.wake(what === 'leases' ? ['firewall'] : undefined);
+      changed();
+    },
+    appliedRevision: () => reconciler.appliedRevision,
+    applied: (revision, timeout) => reconciler.applied(revision, timeout),
+    tunnel: tunnelReader(drivers, conditions),
+    leased: () => readDhcpLeases(dhcp),
+    onChange: (listener) => {
+      changes.add(listener);
+      return () => changes.delete(listener);
+    },
+    startedAt,
+  };
+  const serve = (principal: Principal, name: string, mode: number) =>
+    listen(createApp(services, principal, log), join(values.run, name), mode);
+  tick();
+  reconciler.wake();
+  const listeners = listenToKernel(reconciler, dhcp.folder);
+  const slow = setInterval(() => {
+    tick();
+    reconciler.wake();
+    changed();
+  }, slowTimer);
+  const servers = [await serve({ kind: 'console' }, 'control.sock', 0o600), await serve({ kind: 'anonymous' }, 'web.sock', 0o666)];
+  log(`ready after ${Math.round(performance.now())} ms`);
+
+  let stopping = false;
+  const stop = async () => {
+    if (stopping) return;
+    stopping = true;
+    clearInterval(slow);
+    for (const listener of listeners) listener.close();
+    for (const server of servers) server.close().closeAllConnections();
+    await reconciler.close();
+    keeper.checkpoint(readClock());
+    store.close();
+    process.exit(0);
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+}
+
+/** Keeps everything shut until the store can be opened; what is running in the kernel already stays as it is. */
+async function openStore(folder: string): Promise<Store> {
+  for (let told = ''; ; ) {
+    try {
+      return new Store({ folder, now: Date.now, makeHubKey: makePrivateKey, publicKeyOf });
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      if (told !== error.code) log(`${error.code}: ${error.message} ${error.remedy} (${causeText(error.cause)})`);
+      told = error.code;
+      await shutEverything(log);
+      await new Promise((resolve) => setTimeout(resolve, 5000));
+    }
+  }
+}
+
+/** Looks at the leases now, and again whenever one ends. */
+function startLeaseTimer(keeper: LeaseKeeper, reconciler: Reconciler): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const tick = () => {
+    clearTimeout(timer);
+    const next = keeper.tick(readClock());
+    timer = setTimeout(() => {
+      tick();
+      reconciler.wake(['firewall']);
+    }, Math.max(10, next + 5));
+  };
+  return tick;
+}
+
+function tunnelReader({ wireguard }: Drivers, conditions: Conditions): () => Promise<LiveTunnel> {
+  let cached: { at: number; tunnel: Promise<LiveTunnel> } | undefined;
+  const read = async (): Promise<LiveTunnel> => {
+    try {
+      const device = (await wireguard.observe()).find(({ name }) => name === hubDevice);
+      return { up: device !== undefined, peers: device?.peers ?? new Map() };
+    } catch (error) {
+      conditions.raise({ code: 'tunnel-unreadable', severity: 'warning', title: 'The tunnel does not answer.', remedy: 'It is tried again.' }, error);
+      return { up: false, peers: new Map() };
+    }
+  };
+  return () => {
+    // Many readers at one moment share one look.
+    if (cached === undefined || performance.now() - cached.at > 200) cached = { at: performance.now(), tunnel: read() };
+    return cached.tunnel;
+  };
+}
+
+/** Wakes the parts that a notification may concern. */
+function listenToKernel(reconciler: Reconciler, dhcpFolder: string): readonly { close(): void }[] {
+  const due = new Set<PartName>();
+  let timer: NodeJS.Timeout | undefined;
+  const wake = (...parts: readonly PartName[]) => {
+    for (const part of parts) due.add(part);
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      reconciler.wake([...due]);
+      due.clear();
+    }, gather);
+  };
+  const lost = () => wake('firewall', 'network', 'wireguard');
+  const { link, ipv4Address, ipv6Address, ipv4Route } = routeGroup;
+  const groups = [link, ipv4Address, ipv6Address, ipv4Route];
+  return [
+    subscribe('route', groups, () => wake('network', 'wireguard'), lost),
+    subscribe(
+      'netfilter',
+      [netfilterGroup.nftables],
+      (message) => {
+        const event = decodeNftablesEvent(message);
+        if (event?.table?.name === table) wake('firewall');
+      },
+      lost,
+    ),
+    // dnsmasq rewrites its leases in place: who holds which address decides who may pass.
+    watch(dhcpFolder, (_, file) => {
+      if (file === 'dnsmasq.leases') wake('firewall', 'zone', 'network');
+    }),
+    { close: () => clearTimeout(timer) },
+  ];
+}
+
+await main();

@@ -1,0 +1,270 @@
+// The firewall: sets' elements compiled from the configuration, and the changes that make the table equal to it.
+import { bindings as allBindings, type Binding, type Grant, grants, unknownDeviceGrants } from '../../model/access.ts';
+import { type Address, family, fromNumber, type Prefix, rangeOf, toBytes } from '../../model/address.ts';
+import type { Config } from '../../model/config.ts';
+import { type Clock, type Lease, type Opening, openings } from '../../model/lease.ts';
+import { type BaseChain, type Chain, compileChains, declarations, refill, type SetDeclaration, sets, table } from './ruleset.ts';
+
+/** One element by its bytes in network order, as hex; fields of a concatenation are padded to 4 bytes. */
+export interface Element {
+  readonly key: string;
+  /** Last key of an interval, itself included; null: a single key. */
+  readonly last: string | null;
+  /** A map's value. */
+  readonly data: string | null;
+  /** Monotonic clock, milliseconds, when the kernel drops it; null: never. */
+  readonly deadline: number | null;
+}
+
+/** Element by what it matches: two with the same identity cannot be in one set. */
+export type Elements = ReadonlyMap<string, Element>;
+
+export interface DesiredFirewall {
+  readonly chains: readonly Chain[];
+  readonly elements: ReadonlyMap<string, Elements>;
+}
+
+export interface ObservedChain {
+  readonly name: string;
+  readonly base: BaseChain | null;
+  /** The rules' comments in order; empty text where there is none. */
+  readonly rules: readonly string[];
+}
+
+/** Null: there is no table. */
+export type ObservedFirewall = {
+  readonly chains: readonly ObservedChain[];
+  readonly sets: ReadonlyMap<string, Omit<SetDeclaration, 'type' | 'data' | 'name'> & { readonly map: boolean }>;
+  readonly elements: ReadonlyMap<string, Elements>;
+} | null;
+
+/** Taking elements out and putting elements in, in one transaction. */
+export interface ElementChange {
+  readonly set: string;
+  readonly remove: readonly Element[];
+  readonly add: readonly Element[];
+}
+
+/** Flows whose connection tracking entries go, so that nothing of a lost right lingers. Null matches everything. */
+export interface Cut {
+  readonly source: readonly [first: Address, last: Address];
+  readonly destination: readonly [first: Address, last: Address] | null;
+}
+
+export type FirewallOperation =
+  /** nft text, one transaction. */
+  | { readonly kind: 'firewall.load'; readonly script: string; readonly why: string }
+  | { readonly kind: 'firewall.elements'; readonly changes: readonly ElementChange[] }
+  | { readonly kind: 'firewall.cut'; readonly flows: readonly Cut[] };
+
+export interface FirewallInput {
+  readonly config: Config;
+  readonly leases: readonly Lease[];
+}
+
+export function compileFirewall({ config, leases }: FirewallInput, leased: readonly Binding[], clock: Clock): DesiredFirewall {
+  const open = openings(leases, clock);
+  const blocks = joined(config.rules.map(({ source }) => source));
+  const all = [...grants(config), ...unknownDeviceGrants(config, leased)];
+  const bound = allBindings(config, leased);
+  const disabled = new Set(config.members.filter((one) => one.disabled).map(({ id }) => id));
+  const members = config.devices.filter(({ member }) => !disabled.has(member));
+  const lists: Readonly<Record<string, readonly Element[]>> = {
+    rule4: blocks.filter((one) => one.family === 4).map(interval),
+    rule6: blocks.filter((one) => one.family === 6).map(interval),
+    lease4: open.exact.filter((one) => one.family === 4).map(exactly),
+    lease6: open.exact.filter((one) => one.family === 6).map(exactly),
+    lease4_net: open.blocks.filter((one) => one.family === 4).map(interval),
+    lease6_net: open.blocks.filter((one) => one.family === 6).map(interval),
+    access: accessElements(all),
+    bindings: bound.map(({ mac, address }) => single(`${mac.replaceAll(':', '')}0000${hex(address)}`)),
+    members: members.map(({ address }) => single(hex(address))),
+    internet: config.lan === null ? [] : [interval({ ...rangeOf(config.lan.range), deadline: null })],
+    identity: config.lanDevices.map(({ address, identity }) => ({ ...single(hex(address)), data: hex(identity) })),
+  };
+  return {
+    chains: compileChains(config),
+    elements: new Map(sets.map(({ name }) => [name, keyed(lists[name] ?? [])])),
+  };
+}
+
+/** What tells elements of one set apart. */
+export function identityOf({ key, last, data }: Element): string {
+  return `${key}${last === null ? '' : `-${last}`}${data === null ? '' : `=${data}`}`;
+}
+
+export function keyed(elements: readonly Element[]): Elements {
+  return new Map(elements.map((element) => [identityOf(element), element]));
+}
+
+function hex(address: Address): string {
+  return toBytes(address).toHex();
+}
+
+function single(key: string): Element {
+  return { key, last: null, data: null, deadline: null };
+}
+
+type Block = Omit<Opening, 'deadline'> & { readonly deadline: number | null };
+
+function interval({ family: of, first, last, deadline }: Block): Element {
+  return { key: hex(fromNumber(of, first)), last: hex(fromNumber(of, last)), data: null, deadline };
+}
+
+function exactly({ family: of, first, deadline }: Opening): Element {
+  return { key: hex(fromNumber(of, first)), last: null, data: null, deadline };
+}
+
+/** Overlapping and touching prefixes as blocks apart: an interval set refuses anything else. */
+function joined(prefixes: readonly Prefix[]): readonly Block[] {
+  const blocks: Block[] = [];
+  for (const of of [4, 6] as const) {
+    const ranges = prefixes.filter((prefix) => family(prefix) === of).map(rangeOf);
+    ranges.sort((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
+    let current: Block | undefined;
+    for (const { first, last } of ranges) {
+      if (current !== undefined && first <= current.last + 1n) {
+        current = { ...current, last: last > current.last ? last : current.last };
+        blocks[blocks.length - 1] = current;
+      } else {
+        current = { family: of, first, last, deadline: null };
+        blocks.push(current);
+      }
+    }
+  }
+  return blocks;
+}
+
+function accessElements(all: readonly Grant[]): readonly Element[] {
+  const ends = new Map<Prefix, readonly [string, string]>();
+  const endsOf = (prefix: Prefix): readonly [string, string] => {
+    const known = ends.get(prefix);
+    if (known !== undefined) return known;
+    const { family: of, first, last } = rangeOf(prefix);
+    const made = [hex(fromNumber(of, first)), hex(fromNumber(of, last))] as const;
+    ends.set(prefix, made);
+    return made;
+  };
+  return all.map(({ from, to }) => {
+    const [fromFirst, fromLast] = endsOf(from);
+    const [toFirst, toLast] = endsOf(to);
+    return { key: fromFirst + toFirst, last: fromLast + toLast, data: null, deadline: null };
+  });
+}
+
+/** How far the kernel's end of an element may be from ours before it is set anew. Milliseconds. */
+export const deadlineTolerance = 500;
+
+/** Structure, then elements, both as single transactions; then flows that lost their right are forgotten. */
+export function planFirewall(desired: DesiredFirewall, observed: ObservedFirewall): readonly FirewallOperation[] {
+  const load = planStructure(desired, observed);
+  const fresh = observed === null || load?.why === 'sets differ';
+  const now = fresh ? null : observed;
+  const changes = sets
+    .map(({ name }) => elementChange(name, desired.elements.get(name) ?? new Map(), now?.elements.get(name) ?? new Map()))
+    .filter(({ add, remove }) => add.length > 0 || remove.length > 0);
+  const flows = changes.flatMap(cuts);
+  return [
+    ...(load === null ? [] : [load]),
+    ...(changes.length === 0 ? [] : [{ kind: 'firewall.elements' as const, changes }]),
+    ...(flows.length === 0 ? [] : [{ kind: 'firewall.cut' as const, flows }]),
+  ];
+}
+
+function planStructure({ chains }: DesiredFirewall, observed: ObservedFirewall) {
+  const load = (script: readonly string[], why: string) => ({ kind: 'firewall.load' as const, script: `${script.join('\n')}\n`, why });
+  if (observed === null) return load([...declarations(chains), ...refill(chains)], 'no table');
+  // A set's type cannot change. Deleting the table is for this alone: it loses packets and every timeout.
+  if (sets.some((one) => !sameSet(one, observed.sets.get(one.name)))) {
+    return load(
+      [`add table inet ${table}`, `delete table inet ${table}`, ...declarations(chains), ...refill(chains)],
+      'sets differ',
+    );
+  }
+  const there = new Map(observed.chains.map((chain) => [chain.name, chain]));
+  const wrongHook = chains.filter(({ name, base }) => there.has(name) && !sameBase(base, there.get(name)?.base ?? null));
+  const differing = chains.filter((chain) => wrongHook.includes(chain) || !sameRules(chain, there.get(chain.name)));
+  const strange = observed.chains.filter(({ name }) => !chains.some((chain) => chain.name === name));
+  const missingSets = sets.filter(({ name }) => !observed.sets.has(name));
+  if (differing.length === 0 && strange.length === 0 && missingSets.length === 0) return null;
+  return load(
+    [
+      // Everything that could jump to a chain is emptied before that chain goes.
+      ...[...wrongHook, ...strange].map(({ name }) => `flush chain inet ${table} ${name}`),
+      ...(wrongHook.length > 0 || strange.length > 0 ? chains.filter(({ name }) => there.has(name)).map(({ name }) => `flush chain inet ${table} ${name}`) : []),
+      ...[...wrongHook, ...strange].map(({ name }) => `delete chain inet ${table} ${name}`),
+      ...declarations(chains),
+      ...refill(wrongHook.length > 0 || strange.length > 0 ? chains : differing),
+    ],
+    'chains differ',
+  );
+}
+
+function sameSet(declared: SetDeclaration, now: { interval: boolean; timeout: boolean; map: boolean; keyLength: number } | undefined): boolean {
+  if (now === undefined) return true;
+  return (
+    now.interval === declared.interval &&
+    now.timeout === declared.timeout &&
+    now.map === (declared.data !== null) &&
+    now.keyLength === declared.keyLength
+  );
+}
+
+function sameBase(a: BaseChain | null, b: BaseChain | null): boolean {
+  if (a === null || b === null) return a === b;
+  return a.type === b.type && a.hook === b.hook && a.priority === b.priority && a.policy === b.policy;
+}
+
+function sameRules({ rules }: Chain, now: ObservedChain | undefined): boolean {
+  return now !== undefined && now.rules.length === rules.length && rules.every(({ comment }, i) => comment === now.rules[i]);
+}
+
+function elementChange(set: string, desired: Elements, observed: Elements): ElementChange {
+  const remove: Element[] = [];
+  const add: Element[] = [];
+  for (const [identity, element] of observed) {
+    const wanted = desired.get(identity);
+    // Kernels before 6.12 ignore a new timeout on an element that is there: out and in again.
+    if (wanted === undefined || !sameDeadline(wanted, element)) remove.push(element);
+  }
+  for (const [identity, element] of desired) {
+    const now = observed.get(identity);
+    if (now === undefined || !sameDeadline(element, now)) add.push(element);
+  }
+  return { set, remove, add };
+}
+
+function sameDeadline(a: Element, b: Element): boolean {
+  if (a.deadline === null || b.deadline === null) return a.deadline === b.deadline;
+  return Math.abs(a.deadline - b.deadline) <= deadlineTolerance;
+}
+
+/** What a removed element allowed; what is only replaced keeps its flows. */
+function cuts({ set, remove, add }: ElementChange): readonly Cut[] {
+  const stays = new Set(add.map(identityOf));
+  const gone = remove.filter((element) => !stays.has(identityOf(element)));
+  switch (set) {
+    case 'access':
+      return gone.map(({ key, last }) => ({
+        source: ends(key.slice(0, 8), (last ?? key).slice(0, 8)),
+        destination: ends(key.slice(8), (last ?? key).slice(8)),
+      }));
+    case 'bindings':
+      return gone.map(({ key }) => ({ source: ends(key.slice(16), key.slice(16)), destination: null }));
+    case 'identity':
+    case 'internet':
+    case 'members':
+      return gone.map(({ key, last }) => ({ source: ends(key, last ?? key), destination: null }));
+    default:
+      // UDP 51820 is not tracked.
+      return [];
+  }
+}
+
+function ends(first: string, last: string): readonly [Address, Address] {
+  return [fromHex(first), fromHex(last)];
+}
+
+function fromHex(text: string): Address {
+  return fromNumber(text.length === 8 ? 4 : 6, BigInt(`0x${text}`));
+}

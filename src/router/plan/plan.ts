@@ -1,0 +1,59 @@
+// Compile and plan for the whole router: a part for each driver, in the order in which they act.
+import type { Binding } from '../../model/access.ts';
+import type { Config } from '../../model/config.ts';
+import type { PresharedKey, PrivateKey } from '../../model/key.ts';
+import type { Clock, Lease } from '../../model/lease.ts';
+import { compileDhcp, type DesiredDhcp, type DhcpOperation, type DhcpPaths, type ObservedDhcp, planDhcp } from './dhcp.ts';
+import { compileFirewall, type DesiredFirewall, type FirewallOperation, type ObservedFirewall, planFirewall } from './firewall.ts';
+import { compileNetwork, type DesiredNetwork, type NetworkOperation, type ObservedNetwork, planNetwork } from './network.ts';
+import {
+  compileWireguard,
+  type DesiredWireguard,
+  type ObservedWireguard,
+  planWireguard,
+  type WireguardOperation,
+} from './wireguard.ts';
+import { compileZone, type DesiredZone, type ObservedZone, planZone, type ZoneOperation } from './zone.ts';
+
+/** What people asked for, with the secrets it names. */
+export interface Intent {
+  readonly config: Config;
+  readonly hubPrivateKey: PrivateKey;
+  readonly presharedKeys: ReadonlyMap<string, PresharedKey>;
+  readonly leases: readonly Lease[];
+}
+
+/** What the machine says that compiling depends on. */
+export interface Facts {
+  readonly clock: Clock;
+  /** What DHCP has handed out. */
+  readonly leased: readonly Binding[];
+  readonly dhcp: DhcpPaths;
+}
+
+/** Desired, observed and operation of each part. */
+export interface Parts {
+  readonly firewall: { desired: DesiredFirewall; observed: ObservedFirewall; operation: FirewallOperation };
+  readonly network: { desired: DesiredNetwork; observed: ObservedNetwork; operation: NetworkOperation };
+  readonly wireguard: { desired: DesiredWireguard; observed: ObservedWireguard; operation: WireguardOperation };
+  readonly dhcp: { desired: DesiredDhcp | null; observed: ObservedDhcp; operation: DhcpOperation };
+  readonly zone: { desired: DesiredZone; observed: ObservedZone; operation: ZoneOperation };
+}
+
+export type PartName = keyof Parts;
+
+/** The firewall first: what is not allowed is shut before anything new is up. */
+export const partNames: readonly PartName[] = ['firewall', 'network', 'wireguard', 'dhcp', 'zone'];
+
+export interface Planner<Name extends PartName> {
+  compile(intent: Intent, facts: Facts): Parts[Name]['desired'];
+  plan(desired: Parts[Name]['desired'], observed: Parts[Name]['observed']): readonly Parts[Name]['operation'][];
+}
+
+export const planners: { readonly [Name in PartName]: Planner<Name> } = {
+  firewall: { compile: (intent, { leased, clock }) => compileFirewall(intent, leased, clock), plan: planFirewall },
+  network: { compile: ({ config }) => compileNetwork(config), plan: planNetwork },
+  wireguard: { compile: compileWireguard, plan: planWireguard },
+  dhcp: { compile: ({ config }, { dhcp }) => compileDhcp(config, dhcp), plan: planDhcp },
+  zone: { compile: ({ config }, { leased }) => compileZone(config, leased), plan: planZone },
+};

@@ -1,0 +1,162 @@
+// The loop that makes the machine what the configuration says: observe, plan, apply, again until quiet.
+import type { Conditions } from './conditions.ts';
+import type { Driver, Drivers } from './drivers/driver.ts';
+import { describe } from './plan/operation.ts';
+import { type Facts, type Intent, type PartName, type Parts, type Planner, partNames, planners } from './plan/plan.ts';
+
+export interface ReconcilerOptions {
+  readonly drivers: Drivers;
+  readonly conditions: Conditions;
+  /** What is asked for now, and the revision that says so. */
+  readonly intent: () => Intent & { readonly revision: number };
+  readonly facts: () => Facts;
+  readonly log: (line: string) => void;
+  /** Called after every run with the parts that changed something. */
+  readonly onRun?: (changed: readonly PartName[]) => void;
+}
+
+/** A change can make room for another (a link for its address); more rounds than this mean two wills fight. */
+const rounds = 5;
+const shortestBackoff = 500;
+const longestBackoff = 60_000;
+
+const trouble: Readonly<Record<PartName, { title: string; remedy: string }>> = {
+  firewall: { title: 'The firewall cannot be set up.', remedy: 'What it allowed before stays; see the log for the reason.' },
+  network: { title: 'A network device cannot be set up.', remedy: 'Check that the ports named under LAN exist.' },
+  wireguard: { title: 'The tunnel cannot be set up.', remedy: 'See the log for the reason; the router keeps trying.' },
+  dhcp: { title: 'DHCP cannot be started.', remedy: 'Check that dnsmasq is installed and no other DHCP server runs here.' },
+  zone: { title: 'The names cannot be written.', remedy: 'Check that the run folder is writable and not full.' },
+};
+
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  /** Parts that have to run, with the revision they have not caught up with. */
+  readonly #pending = new Map<PartName, number>();
+  readonly #backoff = new Map<PartName, { until: number; delay: number }>();
+  readonly #waiting = new Set<{ revision: number; done: () => void }>();
+  #running: Promise<void> | null = null;
+  #retry: NodeJS.Timeout | undefined;
+  #seen = 0;
+  #closed = false;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /** The newest revision that the whole machine agrees with. */
+  get appliedRevision(): number {
+    return this.#pending.size === 0 ? this.#seen : Math.min(this.#seen, ...[...this.#pending.values()].map((one) => one - 1));
+  }
+
+  /** Has the parts look again, soon. A part that is backing off is tried at once: something has changed. */
+  wake(parts: readonly PartName[] = partNames): void {
+    if (this.#closed) return;
+    const { revision } = this.#options.intent();
+    for (const part of parts) {
+      if (!this.#pending.has(part)) this.#pending.set(part, revision);
+      const backoff = this.#backoff.get(part);
+      if (backoff !== undefined) this.#backoff.set(part, { ...backoff, until: 0 });
+    }
+    this.#running ??= this.#run();
+  }
+
+  /** Waits until the machine agrees with the revision. False: it does not yet after so many milliseconds. */
+  applied(revision: number, timeout: number): Promise<boolean> {
+    if (this.appliedRevision >= revision) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const entry = { revision, done: () => finish(true) };
+      const timer = setTimeout(() => finish(false), timeout);
+      const finish = (result: boolean) => {
+        clearTimeout(timer);
+        this.#waiting.delete(entry);
+        resolve(result);
+      };
+      this.#waiting.add(entry);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    await this.#running;
+    for (const driver of Object.values(this.#options.drivers)) driver.close();
+  }
+
+  async #run(): Promise<void> {
+    // Let the caller that saved and woke us finish first.
+    await Promise.resolve();
+    const changed = new Set<PartName>();
+    for (let due = this.#due(); due.length > 0 && !this.#closed; due = this.#due()) {
+      for (const part of due) {
+        const { revision } = this.#options.intent();
+        if (await this.#settle(part)) {
+          changed.add(part);
+          // A device made by the network part is an empty one for the tunnel part.
+          if (part === 'network' && !this.#pending.has('wireguard')) this.#pending.set('wireguard', revision);
+        }
+        const owed = this.#pending.get(part);
+        if (owed !== undefined && owed <= revision && !this.#backoff.has(part)) this.#pending.delete(part);
+        if (this.#pending.size === 0) this.#seen = Math.max(this.#seen, revision);
+      }
+    }
+    this.#running = null;
+    this.#options.onRun?.([...changed]);
+    for (const entry of [...this.#waiting]) if (this.appliedRevision >= entry.revision) entry.done();
+    this.#scheduleRetry();
+  }
+
+  #due(): readonly PartName[] {
+    const now = performance.now();
+    return partNames.filter((part) => this.#pending.has(part) && (this.#backoff.get(part)?.until ?? 0) <= now);
+  }
+
+  #scheduleRetry(): void {
+    clearTimeout(this.#retry);
+    if (this.#backoff.size === 0 || this.#closed) return;
+    const next = Math.min(...[...this.#backoff.values()].map(({ until }) => until));
+    this.#retry = setTimeout(() => {
+      this.#running ??= this.#run();
+    }, Math.max(1, next - performance.now()));
+  }
+
+  /** Whether it changed anything. A failure raises a condition and backs this part off; the others go on. */
+  async #settle(part: PartName): Promise<boolean> {
+    const code = `${part}-failing`;
+    try {
+      const changed = await this.#rounds(part, planners[part], this.#options.drivers[part]);
+      this.#backoff.delete(part);
+      this.#options.conditions.clear(code);
+      return changed;
+    } catch (error) {
+      const before = this.#backoff.get(part)?.delay ?? 0;
+      const delay = Math.min(longestBackoff, Math.max(shortestBackoff, before * 2));
+      this.#backoff.set(part, { until: performance.now() + delay, delay });
+      // The first failure may be a race with the kernel (an element that just expired): one more try before it is a condition.
+      if (before > 0) this.#options.conditions.raise({ code, severity: 'error', ...trouble[part] }, error);
+      else this.#options.log(`${code}: trying again (${error instanceof Error ? error.message : error})`);
+      return true;
+    }
+  }
+
+  async #rounds<Name extends PartName>(part: Name, planner: Planner<Name>, driver: Driver<Name>): Promise<boolean> {
+    const failures: unknown[] = [];
+    for (let round = 0; round < rounds; round++) {
+      const desired = planner.compile(this.#options.intent(), this.#options.facts());
+      const operations = planner.plan(desired, await driver.observe());
+      if (operations.length === 0) return round > 0;
+      failures.length = 0;
+      for (const operation of operations) {
+        this.#options.log(describe(operation));
+        try {
+          await driver.apply(operation as Parts[Name]['operation']);
+        } catch (error) {
+          failures.push(new Error(describe(operation), { cause: error }));
+          // Order is meaning in the firewall: nothing is given after taking failed.
+          if (part === 'firewall') break;
+        }
+      }
+      if (failures.length > 0 && round > 0) break;
+    }
+    throw failures[0] ?? new Error('Something else keeps changing it back.');
+  }
+}
