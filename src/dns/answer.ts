@@ -59,11 +59,10 @@ export function failure(packet: Buffer, transport: Transport): Buffer {
   return query === null ? headerOnly(packet, rcode.servFail) : plain(packet, query, rcode.servFail, transport);
 }
 
-/** The outermost of our zones that holds the name. */
+/** Our zone that holds the name; none lies in another. */
 function enclosing(table: Table, name: WireName): WireName | null {
-  let found: WireName | null = null;
-  for (let at = name; at.length > 1; at = parentName(at)) if (table.cuts.has(at)) found = at;
-  return found;
+  for (let at = name; at.length > 1; at = parentName(at)) if (table.cuts.has(at)) return at;
+  return null;
 }
 
 /** RFC 6761 §6.3: the loopback addresses, for every name in it. */

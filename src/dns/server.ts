@@ -71,14 +71,22 @@ export class Server implements Responder {
     try {
       return answer(this.table, source, packet, transport);
     } catch (error) {
-      // A defect of ours; one bad query must not end the service, nor fill the log.
-      if (++this.failures <= 10) this.options.log(`query ${packet.toString('hex', 0, 300)}: ${String(error)}`);
+      this.failed(packet, error);
       return 'drop';
     }
   }
 
   relay(source: string, packet: Buffer, transport: Transport, done: (reply: Buffer) => void): void {
-    this.relayed.ask(source, packet, transport, (reply) => done(reply ?? failure(packet, transport)));
+    try {
+      this.relayed.ask(source, packet, transport, (reply) => done(reply ?? failure(packet, transport)));
+    } catch (error) {
+      this.failed(packet, error);
+    }
+  }
+
+  /** A defect of ours; one bad query must not end the service, nor fill the log. */
+  private failed(packet: Buffer, error: unknown): void {
+    if (++this.failures <= 10) this.options.log(`query ${packet.toString('hex', 0, 300)}: ${String(error)}`);
   }
 
   close(): void {

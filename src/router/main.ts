@@ -19,8 +19,8 @@ import { createWireguardDriver } from './drivers/wireguard.ts';
 import { createZoneDriver } from './drivers/zone.ts';
 import { LeaseKeeper } from './leases.ts';
 import { decodeNftablesEvent } from './netlink/nftables.ts';
-import { netfilterGroup, routeGroup, subscribe } from './netlink/socket.ts';
-import type { PartName } from './plan/plan.ts';
+import { netfilterGroup, routeGroup, subscribe } from './netlink/subscription.ts';
+import { type PartName, partNames } from './plan/plan.ts';
 import { table } from './plan/ruleset.ts';
 import { hubDevice } from './plan/wireguard.ts';
 import { Reconciler } from './reconcile.ts';
@@ -32,6 +32,8 @@ import { shutEverything } from './shut.ts';
 const slowTimer = 10_000;
 /** Notifications come in bursts; one look is enough for all of them. */
 const gather = 20;
+
+const partsOf = { everything: partNames, leases: ['firewall'] } as const;
 
 function log(line: string): void {
   process.stderr.write(`${line}\n`);
@@ -102,11 +104,11 @@ async function main(): Promise<void> {
     newPresharedKey: () => randomBytes(32),
     wake: (what) => {
       if (what === 'leases') tick();
-      reconciler.wake(what === 'leases' ? ['firewall'] : undefined);
+      reconciler.wake(partsOf[what]);
       changed();
     },
     appliedRevision: () => reconciler.appliedRevision,
-    applied: (revision, timeout) => reconciler.applied(revision, timeout),
+    applied: (revision, timeout, what) => reconciler.applied(revision, timeout, partsOf[what]),
     tunnel: tunnelReader(drivers, conditions),
     leased: () => readDhcpLeases(dhcp),
     onChange: (listener) => {

@@ -33,7 +33,9 @@ export class Reconciler {
   /** Parts that have to run, with the revision they have not caught up with. */
   readonly #pending = new Map<PartName, number>();
   readonly #backoff = new Map<PartName, { until: number; delay: number }>();
-  readonly #waiting = new Set<{ revision: number; done: () => void }>();
+  readonly #waiting = new Set<{ owes: () => readonly PartName[]; done: (applied: boolean) => void }>();
+  /** What each part logged last: a change that fails again and again is told once. */
+  readonly #told = new Map<PartName, string>();
   #running: Promise<void> | null = null;
   #retry: NodeJS.Timeout | undefined;
   #seen = 0;
@@ -60,16 +62,22 @@ export class Reconciler {
     this.#running ??= this.#run();
   }
 
-  /** Waits until the machine agrees with the revision. False: it does not yet after so many milliseconds. */
-  applied(revision: number, timeout: number): Promise<boolean> {
-    if (this.appliedRevision >= revision) return Promise.resolve(true);
+  /**
+   * Waits until these parts of the machine agree with the revision. False: they do not, after so many milliseconds or
+   * because a part that is left keeps failing.
+   */
+  applied(revision: number, timeout: number, parts: readonly PartName[] = partNames): Promise<boolean> {
+    const owes = () => parts.filter((part) => (this.#pending.get(part) ?? Number.POSITIVE_INFINITY) <= revision);
+    if (owes().length === 0) return Promise.resolve(true);
     return new Promise((resolve) => {
-      const entry = { revision, done: () => finish(true) };
-      const timer = setTimeout(() => finish(false), timeout);
-      const finish = (result: boolean) => {
-        clearTimeout(timer);
-        this.#waiting.delete(entry);
-        resolve(result);
+      const timer = setTimeout(() => entry.done(false), timeout);
+      const entry = {
+        owes,
+        done: (applied: boolean) => {
+          clearTimeout(timer);
+          this.#waiting.delete(entry);
+          resolve(applied);
+        },
       };
       this.#waiting.add(entry);
     });
@@ -97,12 +105,21 @@ export class Reconciler {
         const owed = this.#pending.get(part);
         if (owed !== undefined && owed <= revision && !this.#backoff.has(part)) this.#pending.delete(part);
         if (this.#pending.size === 0) this.#seen = Math.max(this.#seen, revision);
+        this.#tellWaiting();
       }
     }
     this.#running = null;
     this.#options.onRun?.([...changed]);
-    for (const entry of [...this.#waiting]) if (this.appliedRevision >= entry.revision) entry.done();
+    this.#tellWaiting();
     this.#scheduleRetry();
+  }
+
+  #tellWaiting(): void {
+    for (const { owes, done } of [...this.#waiting]) {
+      const left = owes();
+      if (left.length === 0) done(true);
+      else if (left.every((part) => (this.#backoff.get(part)?.delay ?? 0) > shortestBackoff)) done(false);
+    }
   }
 
   #due(): readonly PartName[] {
@@ -126,6 +143,7 @@ export class Reconciler {
       const changed = await this.#rounds(part, planners[part], this.#options.drivers[part]);
       this.#backoff.delete(part);
       this.#options.conditions.clear(code);
+      this.#told.delete(part);
       return changed;
     } catch (error) {
       const before = this.#backoff.get(part)?.delay ?? 0;
@@ -145,8 +163,8 @@ export class Reconciler {
       const operations = planner.plan(desired, await driver.observe());
       if (operations.length === 0) return round > 0;
       failures.length = 0;
+      this.#tell(part, operations.map(describe));
       for (const operation of operations) {
-        this.#options.log(describe(operation));
         try {
           await driver.apply(operation as Parts[Name]['operation']);
         } catch (error) {
@@ -158,5 +176,12 @@ export class Reconciler {
       if (failures.length > 0 && round > 0) break;
     }
     throw failures[0] ?? new Error('Something else keeps changing it back.');
+  }
+
+  #tell(part: PartName, lines: readonly string[]): void {
+    const text = lines.join('\n');
+    if (this.#told.get(part) === text) return;
+    this.#told.set(part, text);
+    for (const line of lines) this.#options.log(line);
   }
 }

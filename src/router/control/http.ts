@@ -8,7 +8,7 @@ import { may, type Permission } from '../../model/roles.ts';
 import { StoreUnavailable } from '../store/errors.ts';
 import type { Transaction } from '../store/store.ts';
 import { parseJson } from './json.ts';
-import type { Env, Services } from './services.ts';
+import type { Env, Saved, Services } from './services.ts';
 
 const largestBody = 256 * 1024;
 const longestWait = 30_000;
@@ -60,7 +60,7 @@ export async function save<T>(
   c: Context<Env>,
   editing: Editing,
   change: (transaction: Transaction) => T,
-  what: 'everything' | 'leases' = 'everything',
+  what: Saved = 'everything',
 ): Promise<T> {
   const services = c.get('services');
   const expected = c.req.header('if-match');
@@ -74,15 +74,15 @@ export async function save<T>(
     change,
   );
   services.wake(what);
-  await settle(c, services, revision);
+  await settle(c, services, revision, what);
   return result;
 }
 
-async function settle(c: Context<Env>, services: Services, revision: number): Promise<void> {
+async function settle(c: Context<Env>, services: Services, revision: number, what: Saved): Promise<void> {
   const seconds = Number(/(?:^|[,; ])wait=(\d{1,3})/.exec(c.req.header('prefer') ?? '')?.[1] ?? 0);
-  const applied = seconds > 0 && (await services.applied(revision, Math.min(seconds * 1000, longestWait)));
+  const applied = await services.applied(revision, Math.min(seconds * 1000, longestWait), what);
   c.header('X-Revision', String(revision));
-  c.header('X-Applied', String(applied || services.appliedRevision() >= revision));
+  c.header('X-Applied', String(applied));
 }
 
 export function actor(c: Context<Env>): string {

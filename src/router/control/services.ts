@@ -22,6 +22,9 @@ export interface LiveTunnel {
   readonly peers: ReadonlyMap<PublicKey, LivePeer>;
 }
 
+/** Leases concern the firewall alone, and are in a hurry. */
+export type Saved = 'everything' | 'leases';
+
 export interface Services {
   readonly store: Store;
   readonly conditions: Conditions;
@@ -30,10 +33,11 @@ export interface Services {
   /** A new id: sorts by the time it was made. */
   readonly newId: () => string;
   readonly newPresharedKey: () => Uint8Array;
-  /** Has everything that depends on the configuration look again. */
-  readonly wake: (what: 'everything' | 'leases') => void;
+  /** Has everything that depends on what was saved look again. */
+  readonly wake: (what: Saved) => void;
   readonly appliedRevision: () => number;
-  readonly applied: (revision: number, timeout: number) => Promise<boolean>;
+  /** Whether the machine agrees with the revision, as far as what was saved goes; waits so many milliseconds for it. */
+  readonly applied: (revision: number, timeout: number, what: Saved) => Promise<boolean>;
   readonly tunnel: () => Promise<LiveTunnel>;
   /** Addresses DHCP has handed out. */
   readonly leased: () => readonly (Binding & { readonly hostName: string })[];

@@ -37,6 +37,7 @@ import type { Driver } from './driver.ts';
 import { userspaceSocket } from './userspace.ts';
 
 const linkLocalScope = 253;
+const notSupported = 95; // EOPNOTSUPP: the kernel has no such kind of device
 
 export function createNetworkDriver(): Driver<'network'> {
   const socket = openRoute();
@@ -152,7 +153,7 @@ async function createLink(socket: NetlinkSocket, name: string, kind: 'bridge' | 
   try {
     await socket.request(encodeCreateLink(name, kind));
   } catch (error) {
-    if (kind !== 'wireguard' || !(error instanceof NetlinkError && error.code === 'EOPNOTSUPP')) throw error;
+    if (kind !== 'wireguard' || !(error instanceof NetlinkError && error.errno === notSupported)) throw error;
     await startUserspace(name);
   }
 }
@@ -163,7 +164,7 @@ function startUserspace(name: string): Promise<void> {
     const child = spawn('wireguard-go', [name], {
       detached: true,
       stdio: 'ignore',
-      env: { ...process.env, LOG_LEVEL: 'error', WG_PROCESS_FOREGROUND: '' },
+      env: { ...process.env, LOG_LEVEL: 'error' },
     });
     child.once('error', (cause) => {
       reject(new Error('This kernel has no WireGuard, and wireguard-go is not installed.', { cause }));

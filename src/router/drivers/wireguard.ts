@@ -42,11 +42,11 @@ export function createWireguardDriver(): Driver<'wireguard'> {
         checkSet(operation.device, await exchange(operation.device, encodeSet(operation)));
         return;
       }
-      const socket = await kernelSocket();
-      for (const request of encodeSetDevice(socket.family, deviceChange(operation))) await socket.request(request);
+      const { socket, family } = await kernelSocket();
+      for (const request of encodeSetDevice(family, deviceChange(operation))) await socket.request(request);
     },
     close() {
-      kernel?.close();
+      kernel?.socket.close();
     },
   };
 }
@@ -54,10 +54,10 @@ export function createWireguardDriver(): Driver<'wireguard'> {
 /** Null: there is no such device, or nothing here can have one. */
 async function observeKernel(open: () => Promise<WireguardSocket>, name: string): Promise<ObservedWireguardDevice | null> {
   try {
-    const socket = await open();
-    return fromKernel(decodeDevice(await socket.request(encodeGetDevice(socket.family, name))));
+    const { socket, family } = await open();
+    return fromKernel(decodeDevice(await socket.request(encodeGetDevice(family, name))));
   } catch (error) {
-    if (error instanceof NetlinkError && ['ENODEV', 'ENOENT', 'EOPNOTSUPP'].includes(error.code)) return null;
+    if (error instanceof NetlinkError && ['ENODEV', 'ENOENT', 'ENOTSUP'].includes(error.code)) return null;
     throw error;
   }
 }

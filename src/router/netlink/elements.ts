@@ -17,7 +17,12 @@ import {
   required,
   text,
 } from './attribute.ts';
-import { messageFlag, type NetlinkMessage, type NetlinkRequest } from './message.ts';
+import {
+  messageFlag,
+  headerLength as messageHeaderLength,
+  type NetlinkMessage,
+  type NetlinkRequest,
+} from './message.ts';
 import { nfHeaderLength, nfMessageType, nfRequest, subsystem } from './nfnetlink.ts';
 import { decodeUserdata, nftDump, nftMessage, type TableRef, userdataType } from './nftables.ts';
 
@@ -124,6 +129,21 @@ function cut(elements: readonly SetElement[], limit: number): Part[] {
     left -= length;
   }
   return parts;
+}
+
+/**
+ * Which element the kernel refused a part for: its index in `changes[part.change].elements`, from the error's `offset`; undefined
+ * when the offset is of something else.
+ */
+export function elementAt(part: BatchPart, offset: number): number | undefined {
+  // The list is the last attribute; its elements are at the end of the message, one after the other.
+  const list = parseAttributes(part.payload, nfHeaderLength).at(-1)!.value;
+  let at = messageHeaderLength + part.payload.length - list.length;
+  for (const [index, element] of parseAttributes(list).entries()) {
+    if (at === offset) return part.first + index;
+    at += encodedLength([element]);
+  }
+  return undefined;
 }
 
 function listHead(table: TableRef, set: string): AttributeTree[] {
@@ -237,7 +257,7 @@ export function pairIntervals(elements: readonly SetElement[]): Interval[] {
   // Where one interval begins right after another, the end has the same key as the start and comes first.
   const sorted = elements.toSorted(
     (one, other) =>
-      Buffer.compare(one.key, other.key) || Number(other.intervalEnd ?? false) - Number(one.intervalEnd ?? false),
+      Buffer.compare(one.key, other.key) || Number(other.intervalEnd === true) - Number(one.intervalEnd === true),
   );
   const intervals: Interval[] = [];
   for (const [index, element] of sorted.entries()) {

@@ -57,7 +57,7 @@ export class NetlinkSocket {
   #sequence = 0;
   #turn: Turn | undefined;
   #last: Promise<unknown> = Promise.resolve();
-  #closed = false;
+  #state: 'open' | 'closed' = 'open';
 
   constructor(protocol: Protocol, options: SocketOptions = {}) {
     this.#protocol = protocol;
@@ -89,7 +89,7 @@ export class NetlinkSocket {
 
   /** What is waiting ends with ECANCELED. Safe to repeat. */
   close(): void {
-    this.#closed = true;
+    this.#state = 'closed';
     this.#drop(new NetlinkError(constants.errno.ECANCELED, 'netlink socket closed'));
   }
 
@@ -160,11 +160,11 @@ export class NetlinkSocket {
     return new Promise((resolve, reject) => {
       const raw = this.#open();
       const bytes = Buffer.concat(messages.map((message) => encodeMessage({ ...message, port: this.#port })));
+      // What waits for the answer runs outside the native callback: an exception there would end the process without a word.
       const settle = (error?: Error): void => {
         clearTimeout(timer);
         this.#turn = undefined;
-        if (error === undefined) resolve();
-        else reject(error);
+        setImmediate(() => (error === undefined ? resolve() : reject(error)));
       };
       const expire = (): void => this.#drop(new NetlinkError(constants.errno.ETIMEDOUT, 'no answer from the kernel'));
       const turn: Turn = {
@@ -185,7 +185,7 @@ export class NetlinkSocket {
   }
 
   #open(): RawNetlinkSocket {
-    if (this.#closed) throw new NetlinkError(constants.errno.ECANCELED, 'netlink socket closed');
+    if (this.#state === 'closed') throw new NetlinkError(constants.errno.ECANCELED, 'netlink socket closed');
     if (this.#raw !== undefined) return this.#raw;
     const raw = openRaw(this.#protocol);
     this.#port = raw.address().port;

@@ -29,34 +29,39 @@ export function subscribe(
   onMessage: (message: NetlinkMessage) => void,
   onLost: (error: Error) => void,
 ): Subscription {
-  let raw = listen();
+  let raw: RawNetlinkSocket | undefined = listen();
   let drops = 0;
-  let closed = false;
 
   function listen(): RawNetlinkSocket {
     const socket = openRaw(protocol);
     for (const group of groups) socket.addMembership(group);
+    // Listeners run outside the native callback: an exception there would end the process without a word.
+    const later = (work: () => void) => setImmediate(() => socket === raw && work());
     socket.on('message', (bytes, from) => {
-      if (from.port !== 0 || closed) return;
-      outside(() => parseMessages(bytes).forEach(onMessage));
+      // Any process may send to our port; the kernel's is 0.
+      if (from.port === 0) later(() => parseMessages(bytes).forEach(onMessage));
     });
-    socket.on(
-      'error',
-      (error: ErrnoException) => socket === raw && !closed && again(new NetlinkError(error.errno, 'subscription')),
-    );
+    socket.on('error', (error: ErrnoException) => later(() => restart(new NetlinkError(error.errno, 'subscription'))));
     return socket;
   }
 
-  function again(error: Error): void {
-    raw.close();
-    outside(() => {
+  function restart(reason: Error): void {
+    raw?.close();
+    raw = undefined;
+    drops = 0;
+    try {
       raw = listen();
-      drops = 0;
-      onLost(error);
-    });
+    } catch {
+      return; // and again in a second
+    }
+    onLost(reason);
   }
 
   const watch = setInterval(() => {
+    if (raw === undefined) {
+      restart(new NetlinkError(constants.errno.ENOBUFS, 'notifications lost'));
+      return;
+    }
     const now = countDrops(raw, protocol);
     if (now === drops) return;
     drops = now;
@@ -65,21 +70,9 @@ export function subscribe(
 
   return {
     close: () => {
-      if (closed) return;
-      closed = true;
       clearInterval(watch);
-      raw.close();
+      raw?.close();
+      raw = undefined;
     },
   };
-}
-
-// An exception must not reach the native part, which would end the process without a word: it is thrown on the next tick.
-function outside(work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    process.nextTick(() => {
-      throw error;
-    });
-  }
 }
