@@ -6,7 +6,7 @@ import type { Zone, ZoneClient, ZoneExtra, ZoneHost } from '../model/zone.ts';
 
 /**
  * @throws InvalidInput naming the field. Written by hand, not with the schema library: that would cost this program
- * about 10 MB of memory for one type.
+ * about 9 MB of memory for one type.
  */
 export function parseZone(text: string): Zone {
   let value: unknown;

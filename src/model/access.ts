@@ -1,6 +1,6 @@
 // Who may open connections to whom: compiled from roles, links and the LAN's policy. The firewall, the zone and `explain` all use it.
-import { type Address, hostPrefix, type Prefix } from './address.ts';
-import type { Access, Application, Config } from './config.ts';
+import { type Address, contains, hostPrefix, type Prefix } from './address.ts';
+import type { Access, Application, Config, LanDevice } from './config.ts';
 import { reaches } from './roles.ts';
 
 /** Why a grant exists, for `explain`. */
@@ -28,8 +28,8 @@ export interface Binding {
  * Every grant there is. Sources are what the hub sees first: a tunnel peer's APN address, a LAN device's LAN address.
  * A whole application range may stand for its servers, because a peer can send only from its own address.
  */
-export function grants(config: Config): readonly Grant[] {
-  return [...applicationGrants(config), ...deviceGrants(config), ...lanGrants(config)];
+export function grants(config: Config, leased: readonly Binding[]): readonly Grant[] {
+  return [...applicationGrants(config), ...deviceGrants(config), ...lanGrants(config, leased)];
 }
 
 function* applicationGrants({ applications }: Config): Generator<Grant> {
@@ -60,31 +60,19 @@ function* deviceGrants({ applications, devices, members }: Config): Generator<Gr
   }
 }
 
-function* lanGrants({ applications, lan, lanDevices }: Config): Generator<Grant> {
+function* lanGrants(config: Config, leased: readonly Binding[]): Generator<Grant> {
+  const { applications, lan } = config;
   if (lan === null) return;
-  for (const device of lanDevices) {
-    for (const { label, range } of granted(device.access === 'default' ? lan.defaultAccess : device.access, applications)) {
-      const kind = device.access === 'default' ? 'LAN default' : 'LAN device';
-      const reason = kind === 'LAN device' ? { kind, device: device.label, application: label } : { kind, application: label };
-      yield { from: hostPrefix(device.address), to: range, reason: reason as Reason };
+  for (const { address, device } of bindings(config, leased)) {
+    const own = device === null || device.access === 'default' ? null : device;
+    for (const { label, range } of granted(own === null ? lan.defaultAccess : (own.access as Access), applications)) {
+      const reason: Reason =
+        own === null
+          ? { kind: 'LAN default', application: label }
+          : { kind: 'LAN device', device: own.label, application: label };
+      yield { from: hostPrefix(address), to: range, reason };
     }
   }
-}
-
-/** What LAN addresses that belong to no known device may reach. */
-export function unknownDeviceGrants({ applications, lan, lanDevices }: Config, bindings: readonly Binding[]): readonly Grant[] {
-  if (lan === null) return [];
-  const known = new Set(lanDevices.map(({ address }) => address));
-  const allowed = granted(lan.defaultAccess, applications);
-  return bindings
-    .filter(({ address }) => !known.has(address))
-    .flatMap(({ address }) =>
-      allowed.map(({ label, range }) => ({
-        from: hostPrefix(address),
-        to: range,
-        reason: { kind: 'LAN default' as const, application: label },
-      })),
-    );
 }
 
 function granted(access: Access, applications: readonly Application[]): readonly Application[] {
@@ -93,14 +81,23 @@ function granted(access: Access, applications: readonly Application[]): readonly
   return applications.filter(({ id }) => access.includes(id));
 }
 
+/** A binding with the known device it belongs to; null: nobody has decided about this device. */
+export interface Bound extends Binding {
+  readonly device: LanDevice | null;
+}
+
 /**
- * The addresses on the LAN that count: every device's fixed one, and what DHCP has handed out to others. A device that
- * is known counts only with its fixed address, so a lease from before it was known gives it nothing.
+ * The addresses on the LAN that count: every known device's fixed one, and what DHCP has handed out. A device that was
+ * there before it was known keeps its first address until it asks again, so it counts with both. An address that is
+ * fixed for one device counts for no other.
  */
-export function bindings({ lan, lanDevices }: Config, leased: readonly Binding[]): readonly Binding[] {
+export function bindings({ lan, lanDevices }: Config, leased: readonly Binding[]): readonly Bound[] {
   if (lan === null) return [];
-  const fixed = lanDevices.map(({ mac, address }) => ({ mac, address }));
-  const macs = new Set<string>(fixed.map(({ mac }) => mac));
-  const addresses = new Set<Address>([lan.address, ...fixed.map(({ address }) => address)]);
-  return [...fixed, ...leased.filter(({ mac, address }) => !macs.has(mac) && !addresses.has(address))];
+  const byMac = new Map<string, LanDevice>(lanDevices.map((device) => [device.mac, device]));
+  const taken = new Set<Address>([lan.address, ...lanDevices.map(({ address }) => address)]);
+  const fixed = lanDevices.map((device) => ({ mac: device.mac, address: device.address, device }));
+  const given = leased
+    .filter(({ address }) => !taken.has(address) && contains(lan.range, address))
+    .map(({ mac, address }) => ({ mac, address, device: byMac.get(mac) ?? null }));
+  return [...fixed, ...given];
 }

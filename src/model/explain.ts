@@ -1,6 +1,6 @@
 // Why a connection is allowed or not, by the same grants that the firewall is compiled from.
 import { type Address, contains } from './address.ts';
-import { type Binding, type Grant, grants, type Reason, unknownDeviceGrants } from './access.ts';
+import { type Binding, grants, type Reason } from './access.ts';
 import { hubAddress } from './addressing.ts';
 import type { Config } from './config.ts';
 
@@ -56,8 +56,7 @@ export function findMachine(config: Config, text: string): Machine | null {
 
 /** Decides for original direction; replies are allowed exactly when this is. */
 export function explain(config: Config, leased: readonly Binding[], source: Machine, destination: Machine, port: string): Explanation {
-  const all: readonly Grant[] = [...grants(config), ...unknownDeviceGrants(config, leased)];
-  const because = all
+  const because = grants(config, leased)
     .filter(({ from, to }) => contains(from, source.address) && contains(to, destination.address))
     .map(({ reason }) => reason);
   const named = { source: describe(source), destination: describe(destination), because };

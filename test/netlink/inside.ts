@@ -416,8 +416,8 @@ const scenarios: Record<string, () => Promise<unknown>> = {
       globalThis.gc?.();
       return process.memoryUsage().rss;
     };
-    const early = await round(50_000);
-    const late = await round(100_000);
+    const early = await round(20_000);
+    const late = await round(40_000);
     route.close();
     netfilter.close();
     return { grownMegabytes: (late - early) / 1e6 };

@@ -1,5 +1,5 @@
 // The firewall: sets' elements compiled from the configuration, and the changes that make the table equal to it.
-import { bindings as allBindings, type Binding, type Grant, grants, unknownDeviceGrants } from '../../model/access.ts';
+import { type Binding, bindings, type Grant, grants } from '../../model/access.ts';
 import { type Address, family, fromNumber, type Prefix, rangeOf, toBytes } from '../../model/address.ts';
 import type { Config } from '../../model/config.ts';
 import { type Clock, type Lease, type Opening, openings } from '../../model/lease.ts';
@@ -65,8 +65,7 @@ export interface FirewallInput {
 export function compileFirewall({ config, leases }: FirewallInput, leased: readonly Binding[], clock: Clock): DesiredFirewall {
   const open = openings(leases, clock);
   const blocks = joined(config.rules.map(({ source }) => source));
-  const all = [...grants(config), ...unknownDeviceGrants(config, leased)];
-  const bound = allBindings(config, leased);
+  const bound = bindings(config, leased);
   const disabled = new Set(config.members.filter((one) => one.disabled).map(({ id }) => id));
   const members = config.devices.filter(({ member }) => !disabled.has(member));
   const lists: Readonly<Record<string, readonly Element[]>> = {
@@ -76,11 +75,13 @@ export function compileFirewall({ config, leases }: FirewallInput, leased: reado
     lease6: open.exact.filter((one) => one.family === 6).map(exactly),
     lease4_net: open.blocks.filter((one) => one.family === 4).map(interval),
     lease6_net: open.blocks.filter((one) => one.family === 6).map(interval),
-    access: accessElements(all),
+    access: accessElements(grants(config, leased)),
     bindings: bound.map(({ mac, address }) => single(`${mac.replaceAll(':', '')}0000${hex(address)}`)),
     members: members.map(({ address }) => single(hex(address))),
     internet: config.lan === null ? [] : [interval({ ...rangeOf(config.lan.range), deadline: null })],
-    identity: config.lanDevices.map(({ address, identity }) => ({ ...single(hex(address)), data: hex(identity) })),
+    identity: bound.flatMap(({ address, device }) =>
+      device === null ? [] : [{ ...single(hex(address)), data: hex(device.identity) }],
+    ),
   };
   return {
     chains: compileChains(config),

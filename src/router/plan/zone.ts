@@ -1,5 +1,5 @@
 // The zone file: which names and clients the DNS program knows.
-import { bindings as allBindings, type Binding, grants, unknownDeviceGrants } from '../../model/access.ts';
+import { type Binding, bindings, grants } from '../../model/access.ts';
 import { type Address, hostPrefix, type Prefix } from '../../model/address.ts';
 import { hubAddress } from '../../model/addressing.ts';
 import type { Config } from '../../model/config.ts';
@@ -23,7 +23,7 @@ export function compileZone(config: Config, leased: readonly Binding[]): Desired
     listen: lan === null ? [hub] : [lan.address, hub],
     relay,
     reverse: lan === null ? [config.network.range] : [config.network.range, lan.range],
-    hosts: hosts(config),
+    hosts: hosts(config, leased),
     extra: config.names.map((one) =>
       one.type === 'A'
         ? { name: one.name, type: 'A', address: one.address }
@@ -33,9 +33,12 @@ export function compileZone(config: Config, leased: readonly Binding[]): Desired
   };
 }
 
-function hosts({ applications, devices, lanDevices, members, servers }: Config): readonly ZoneHost[] {
+function hosts(config: Config, leased: readonly Binding[]): readonly ZoneHost[] {
+  const { applications, devices, lanDevices, members, servers } = config;
   const labels = new Map(applications.map(({ id, label }) => [id, label]));
   const owners = new Map(members.map(({ id, label }) => [id, label]));
+  // The last binding of a device is the address it has been given most recently.
+  const present = new Map(bindings(config, leased).map(({ device, address }) => [device?.id, address]));
   return [
     ...servers.map(({ label, application, address }) => {
       const of = labels.get(application) ?? '';
@@ -47,19 +50,22 @@ function hosts({ applications, devices, lanDevices, members, servers }: Config):
       application: null,
       lan: null,
     })),
-    ...lanDevices.map(({ label, identity, address }) => ({
+    ...lanDevices.map(({ id, label, identity, address }) => ({
       name: `${label}.lan`,
       address: identity,
       application: null,
-      lan: address,
+      lan: present.get(id) ?? address,
     })),
   ];
 }
 
 /** One client for each application's servers, each device, each LAN address that counts, and the rest of the LAN. */
 function clients(config: Config, leased: readonly Binding[], hub: Address): readonly ZoneClient[] {
-  const all = [...grants(config), ...unknownDeviceGrants(config, leased)];
-  const identities = new Map(config.lanDevices.map(({ address, identity }) => [address, hostPrefix(identity)]));
+  const all = grants(config, leased);
+  const bound = bindings(config, leased);
+  const identities = new Map(
+    bound.flatMap(({ address, device }) => (device === null ? [] : [[address, hostPrefix(device.identity)] as const])),
+  );
   // Others see a LAN device under its identity, not under its LAN address.
   const seenAs = (from: Prefix) => identities.get(from.slice(0, from.indexOf('/')) as Address) ?? from;
   // Grants are made from and to exactly the prefixes that clients are listed under.
@@ -80,7 +86,7 @@ function clients(config: Config, leased: readonly Binding[], hub: Address): read
     ...(lan === null
       ? []
       : [
-          ...allBindings(config, leased).map(({ address }) => client(hostPrefix(address), 'lan', null, lan.address)),
+          ...bound.map(({ address }) => client(hostPrefix(address), 'lan', null, lan.address)),
           client(lan.range, 'lan', null, lan.address),
         ]),
   ];

@@ -59,23 +59,11 @@ export async function enrol(lab: Lab, step: Step): Promise<void> {
     ['lan', 'set', '--topology', 'router', '--wan', 'wan0', '--ports', LAN_PORTS.join(','), '--address', HUB_LAN],
     ...APPLICATIONS.map(({ label, range }) => ['apps', 'add', label, '--range', range]),
     ...MEMBERS.map(({ name, role, access }) => [
-      'members',
-      'add',
-      name,
-      '--role',
-      role,
+      ...['members', 'add', name, '--role', role],
       ...access.flatMap((entry) => ['--access', entry]),
     ]),
     ...LAN_DEVICES.map(({ host, identity }) => [
-      'lan',
-      'add',
-      host,
-      '--mac',
-      macOf(host),
-      '--access',
-      'everything',
-      '--identity',
-      identity,
+      ...['lan', 'add', host, '--mac', macOf(host), '--access', 'everything', '--identity', identity],
     ]),
   ];
   const servers = SERVERS.map(({ host, application, address, presharedKey }) => [

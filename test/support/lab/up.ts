@@ -12,7 +12,7 @@ import { makeHosts } from './namespace.ts';
 import { layCables } from './network.ts';
 import { checkLabName, DIST, hostFolder, labFolder, REPOSITORY } from './place.ts';
 import { poll, run } from './run.ts';
-import { DHCP_CLIENTS, SERVICES, writeServiceFiles } from './services.ts';
+import { DHCP_CLIENTS, SERVICES, type Service, writeServiceFiles } from './services.ts';
 import { writeState } from './state.ts';
 
 export interface UpOptions {
@@ -82,6 +82,10 @@ async function servicesReady(lab: Lab): Promise<void> {
   ]);
 }
 
+function startServices(lab: Lab, services: readonly Service[]): void {
+  for (const { host, name, argv } of services) lab.start(host, name, argv);
+}
+
 /** Hosts, cables and servers, without the hub's programs. */
 export async function makeNetwork(name: string): Promise<Lab> {
   const folder = labFolder(name);
@@ -94,7 +98,7 @@ export async function makeNetwork(name: string): Promise<Lab> {
   const lab = new Lab({ name, port, holders });
   writeState({ name, port, empty: true, holders, ownerName: null, ownerPassword: null });
   writeServiceFiles(name);
-  for (const service of [...SERVICES, ...DHCP_CLIENTS]) lab.start(service.host, service.name, service.argv);
+  startServices(lab, SERVICES);
   await servicesReady(lab);
   return lab;
 }
@@ -120,8 +124,10 @@ export async function bringUp(options: UpOptions): Promise<Lab> {
     const lab = await step(`${machines} hosts, their cables and servers`, () => makeNetwork(name));
     await step('router, dns, webui and unbound on hub', () => startHub(lab));
     await startForwarder(lab);
+    if (!options.empty) await enrol(lab, step);
+    // The LAN hosts are switched on last, so that approved ones get the address that belongs to them at once.
+    startServices(lab, DHCP_CLIENTS);
     if (!options.empty) {
-      await enrol(lab, step);
       const holders = Object.fromEntries(HOSTS.map((host) => [host.name, lab.holder(host.name)]));
       writeState({ name, port: lab.port, empty: false, holders, ownerName: null, ownerPassword: null });
       await step(`${SERVERS.map(({ host }) => host).join(', ')} are connected`, () => serversConnected(lab));
