@@ -16,6 +16,7 @@ export default defineConfig({
         test: {
           name: 'lab',
           include: ['test/lab/**/*.test.ts'],
+          globalSetup: ['test/support/lab/global.ts'],
           testTimeout: 120_000,
           hookTimeout: 300_000,
           fileParallelism: false,

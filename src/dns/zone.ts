@@ -32,7 +32,7 @@ export function parseZone(text: string): Zone {
   const result: Zone = {
     version: 1,
     serial: integer(zone.serial, 'serial', 0, 2 ** 32 - 1),
-    domain: name(zone.domain, 'domain', 1),
+    domain: name(zone.domain, 'domain', 'label'),
     listen: list(zone.listen, 'listen', address),
     relay: { address: address(relay.address, 'relay.address'), port: integer(relay.port, 'relay.port', 1, 65535) },
     reverse: list(zone.reverse, 'reverse', (of, path) => {
@@ -46,6 +46,7 @@ export function parseZone(text: string): Zone {
     extra: list(zone.extra, 'extra', extra),
     clients: list(zone.clients, 'clients', (of, path) => client(of, path, prefix)),
   };
+  if (result.domain.length > 50) throw new InvalidInput('domain', 'Too long.');
   if (reservedLabels.includes(result.domain)) throw new InvalidInput('domain', `${result.domain} is reserved.`);
   const kinds = new Map<string, ZoneExtra['type']>();
   for (const [index, { name: text, type }] of result.extra.entries()) {
@@ -68,7 +69,7 @@ function host(value: unknown, path: string): ZoneHost {
   return {
     name: name(fields.name, `${path}.name`),
     address: address4(fields.address, `${path}.address`),
-    application: fields.application === null ? null : name(fields.application, `${path}.application`, 1),
+    application: fields.application === null ? null : name(fields.application, `${path}.application`, 'label'),
     lan: fields.lan === null ? null : address4(fields.lan, `${path}.lan`),
   };
 }
@@ -78,11 +79,18 @@ function extra(value: unknown, path: string): ZoneExtra {
   if (type !== 'A' && type !== 'CNAME') throw new InvalidInput(`${path}.type`, 'Only A and CNAME are known.');
   const fields = record(value, path, ['name', 'type', type === 'A' ? 'address' : 'target']);
   const text = string(fields.name, `${path}.name`);
-  const plain = name(text.startsWith('*.') ? text.slice(2) : text, `${path}.name`);
-  if (text === plain && reservedLabels.includes(text)) throw new InvalidInput(`${path}.name`, `${text} is reserved.`);
+  ownerName(text, `${path}.name`);
+  if (reservedLabels.includes(text)) throw new InvalidInput(`${path}.name`, `${text} is reserved.`);
   return type === 'A'
     ? { name: text, type, address: address4(fields.address, `${path}.address`) }
-    : { name: text, type, target: name(fields.target, `${path}.target`) };
+    : { name: text, type, target: ownerName(fields.target, `${path}.target`) };
+}
+
+/** A name, or `*.` and a name. */
+function ownerName(value: unknown, path: string): string {
+  const text = string(value, path);
+  name(text.startsWith('*.') ? text.slice(2) : text, path);
+  return text;
 }
 
 function client(value: unknown, path: string, prefix: (of: unknown, path: string) => string): ZoneClient {
@@ -92,7 +100,7 @@ function client(value: unknown, path: string, prefix: (of: unknown, path: string
   return {
     source: prefix(fields.source, `${path}.source`),
     side,
-    application: fields.application === null ? null : name(fields.application, `${path}.application`, 1),
+    application: fields.application === null ? null : name(fields.application, `${path}.application`, 'label'),
     hub: address(fields.hub, `${path}.hub`),
     reach: list(fields.reach, `${path}.reach`, prefix),
     reachedBy: list(fields.reachedBy, `${path}.reachedBy`, prefix),
@@ -141,11 +149,11 @@ function address4(value: unknown, path: string): Address {
   return found;
 }
 
-/** Labels of letters, digits and inner hyphens (RFC 1123 §2.1); with the longest domain it still fits 255 bytes. */
-function name(value: unknown, path: string, labels = 16): string {
+/** Labels of letters, digits and inner hyphens (RFC 1123 §2.1). With the domain, of at most 50, it fits 255 bytes. */
+function name(value: unknown, path: string, most: 'label' | 'name' = 'name'): string {
   const text = string(value, path);
   const parts = text.split('.');
-  const fits = parts.length <= labels && text.length <= (labels === 1 ? 63 : 185);
+  const fits = most === 'label' ? parts.length === 1 : text.length <= 200;
   if (!fits || !parts.every((label) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(label))) {
     throw new InvalidInput(path, `“${shorten(text)}” is not a name.`);
   }

@@ -34,9 +34,8 @@ export async function startHub(lab: Lab, synchronized = true): Promise<void> {
   const state = stateFolder(lab.name);
   const webui = join(hostFolder(lab.name, 'hub'), 'webui');
   const run = join(hostFolder(lab.name, 'hub'), 'run');
-  for (const folder of [state, webui, join(run, 'apn'), join(run, 'systemd/timesync')]) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-  }
+  for (const folder of [state, webui]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  mkdirSync(join(run, 'systemd/timesync'), { recursive: true });
   if (synchronized) writeFileSync(join(run, 'systemd/timesync/synchronized'), '');
 
   const supervise = (name: string, argv: readonly string[]): void => lab.start('hub', name, [SUPERVISE, ...argv]);
