@@ -1,6 +1,6 @@
 // vitest's global set-up of ring 2: starts the lab, or uses the one named by TEST_LAB, which then is left running.
 import type { TestProject } from 'vitest/node';
-import { startLab } from './lab.ts';
+import { startLab } from './up.ts';
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const existing = process.env['TEST_LAB'];
