@@ -32,11 +32,31 @@ const vitest = (project: string, out: string) => [
 
 const rings: readonly Ring[] = [
   { name: 'build', what: 'bundles the programs', command: () => [bin('node'), 'scripts/build.ts'], counts: false },
-  { name: 'lint', what: 'Biome over every file', command: () => [bin('biome'), 'check', '--error-on-warnings', '.'], counts: false },
-  { name: 'types', what: 'TypeScript, the programs', command: () => [bin('tsc'), '--noEmit', '-p', '.'], counts: false },
-  { name: 'types-app', what: 'TypeScript, the page', command: () => [bin('tsc'), '--noEmit', '-p', 'src/webui/app'], counts: false },
+  {
+    name: 'lint',
+    what: 'Biome over every file',
+    command: () => [bin('biome'), 'check', '--error-on-warnings', '.'],
+    counts: false,
+  },
+  {
+    name: 'types',
+    what: 'TypeScript, the programs',
+    command: () => [bin('tsc'), '--noEmit', '-p', '.'],
+    counts: false,
+  },
+  {
+    name: 'types-app',
+    what: 'TypeScript, the page',
+    command: () => [bin('tsc'), '--noEmit', '-p', 'src/webui/app'],
+    counts: false,
+  },
   { name: 'unit', what: 'ring 1: needs nothing', command: (out) => vitest('unit', out), counts: true },
-  { name: 'lab', what: 'ring 2: real clients in network namespaces', command: (out) => vitest('lab', out), counts: true },
+  {
+    name: 'lab',
+    what: 'ring 2: real clients in network namespaces',
+    command: (out) => vitest('lab', out),
+    counts: true,
+  },
   {
     name: 'kernel',
     what: "ring 3: ring 2 again in a virtual machine, on the kernel's own WireGuard",
@@ -50,7 +70,11 @@ function run(command: readonly string[]): Promise<number> {
   const [program = '', ...args] = command;
   return new Promise((resolve, reject) => {
     const path = `${join(root, 'node_modules', '.bin')}:${process.env['PATH']}`;
-    const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, PATH: path } });
+    const child = spawn(program, args, {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, PATH: path },
+    });
     child.once('error', reject);
     child.once('close', (status) => resolve(status ?? 1));
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => child.kill(signal));

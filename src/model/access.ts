@@ -96,8 +96,11 @@ export function bindings({ lan, lanDevices }: Config, leased: readonly Binding[]
   const byMac = new Map<string, LanDevice>(lanDevices.map((device) => [device.mac, device]));
   const taken = new Set<Address>([lan.address, ...lanDevices.map(({ address }) => address)]);
   const fixed = lanDevices.map((device) => ({ mac: device.mac, address: device.address, device }));
-  const given = leased
-    .filter(({ address }) => !taken.has(address) && contains(lan.range, address))
-    .map(({ mac, address }) => ({ mac, address, device: byMac.get(mac) ?? null }));
-  return [...fixed, ...given];
+  const given = new Map<Address, Bound>();
+  for (const { mac, address } of leased) {
+    if (taken.has(address) || !contains(lan.range, address)) continue;
+    // The later line of the lease file is the newer one.
+    given.set(address, { mac, address, device: byMac.get(mac) ?? null });
+  }
+  return [...fixed, ...given.values()];
 }

@@ -29,7 +29,8 @@ export function parseAddress(text: string): Address {
     if (quad.slice(1).every((byte) => Number(byte) <= 255)) return text as Address;
   } else if (text.includes(':') && !text.includes('%') && text.length <= 45 && ipaddr.IPv6.isValid(text)) {
     const parsed = ipaddr.IPv6.parse(text);
-    if (parsed.isIPv4MappedAddress()) throw new InvalidInput('', `${text} is an IPv4-mapped address: write it as IPv4.`);
+    if (parsed.isIPv4MappedAddress())
+      throw new InvalidInput('', `${text} is an IPv4-mapped address: write it as IPv4.`);
     return parsed.toRFC5952String() as Address;
   }
   throw new InvalidInput('', `“${shorten(text)}” is not an IP address.`);

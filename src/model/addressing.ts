@@ -1,5 +1,15 @@
 // Where things live inside the APN: the hub's own address and the blocks that addresses are handed out from.
-import { type Address, contains, nth, overlaps, type Prefix, prefixLength, prefixOf, rangeOf, toNumber } from './address.ts';
+import {
+  type Address,
+  contains,
+  nth,
+  overlaps,
+  type Prefix,
+  prefixLength,
+  prefixOf,
+  rangeOf,
+  toNumber,
+} from './address.ts';
 import type { Config, Network } from './config.ts';
 import { Conflict } from './errors.ts';
 

@@ -32,7 +32,9 @@ export function clientConfig(facts: ClientFacts, privateKey: string): string {
   if (facts.presharedKey === 'shown once') lines.push('# PresharedKey = it was shown once, when this peer was added');
   else if (facts.presharedKey !== null) lines.push(`PresharedKey = ${facts.presharedKey}`);
   lines.push(`AllowedIPs = ${facts.range}`);
-  lines.push(facts.endpoint === null ? '# Endpoint = not known yet: apn network set --endpoint' : `Endpoint = ${facts.endpoint}`);
+  lines.push(
+    facts.endpoint === null ? '# Endpoint = not known yet: apn network set --endpoint' : `Endpoint = ${facts.endpoint}`,
+  );
   if (facts.keepalive !== null) lines.push(`PersistentKeepalive = ${facts.keepalive}`);
   return `${lines.join('\n')}\n`;
 }

@@ -196,4 +196,3 @@ export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   const missing = issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
   throw new InvalidInput(issue.path.join('.'), missing ? 'This field is missing.' : issue.message);
 }
-

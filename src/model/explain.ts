@@ -1,6 +1,7 @@
 // Why a connection is allowed or not, by the same grants that the firewall is compiled from.
-import { type Address, contains } from './address.ts';
+
 import { type Binding, grants, type Reason } from './access.ts';
+import { type Address, contains } from './address.ts';
 import { hubAddress } from './addressing.ts';
 import type { Config } from './config.ts';
 
@@ -37,17 +38,25 @@ export function machines(config: Config): readonly Machine[] {
       name: `${one.label}.${members.get(one.member)}.team`,
       address: one.address,
     })),
-    ...config.lanDevices.map((one) => ({ kind: 'LAN device' as const, name: `${one.label}.lan`, address: one.address })),
+    ...config.lanDevices.map((one) => ({
+      kind: 'LAN device' as const,
+      name: `${one.label}.lan`,
+      address: one.address,
+    })),
   ];
 }
 
 /** The machine behind an address, a full name or an unambiguous first label; null when there is none or more than one. */
 export function findMachine(config: Config, text: string): Machine | null {
   const all = machines(config);
-  const wanted = text.toLowerCase().replace(/\.$/, '').replace(new RegExp(`\\.${config.network.domain}$`), '');
+  const wanted = text
+    .toLowerCase()
+    .replace(/\.$/, '')
+    .replace(new RegExp(`\\.${config.network.domain}$`), '');
   const identity = config.lanDevices.find((one) => one.identity === wanted);
   const exact = all.find(
-    ({ name, address }) => address === wanted || name === wanted || (identity !== undefined && address === identity.address),
+    ({ name, address }) =>
+      address === wanted || name === wanted || (identity !== undefined && address === identity.address),
   );
   if (exact !== undefined) return exact;
   const short = all.filter(({ name }) => name.split('.')[0] === wanted);
@@ -55,7 +64,13 @@ export function findMachine(config: Config, text: string): Machine | null {
 }
 
 /** Decides for original direction; replies are allowed exactly when this is. */
-export function explain(config: Config, leased: readonly Binding[], source: Machine, destination: Machine, port: string): Explanation {
+export function explain(
+  config: Config,
+  leased: readonly Binding[],
+  source: Machine,
+  destination: Machine,
+  port: string,
+): Explanation {
   const because = grants(config, leased)
     .filter(({ from, to }) => contains(from, source.address) && contains(to, destination.address))
     .map(({ reason }) => reason);
@@ -67,7 +82,11 @@ export function explain(config: Config, leased: readonly Binding[], source: Mach
     return { ...named, allowed: true, message: `${named.source} may use the hub's ${services}.` };
   }
   if (first === undefined) {
-    return { ...named, allowed: false, message: `${named.source} may not reach ${where}: ${missing(config, source, destination)}` };
+    return {
+      ...named,
+      allowed: false,
+      message: `${named.source} may not reach ${where}: ${missing(config, source, destination)}`,
+    };
   }
   return { ...named, allowed: true, message: `${named.source} may reach ${where}: ${words(first)}` };
 }

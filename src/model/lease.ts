@@ -91,7 +91,10 @@ export interface Opening {
  * Live leases as the kernel's elements: exact addresses one each, prefixes cut into blocks that do not overlap, because
  * an interval set refuses overlapping elements. Every address is open until the latest end of the leases that hold it.
  */
-export function openings(leases: readonly Lease[], clock: Clock): { exact: readonly Opening[]; blocks: readonly Opening[] } {
+export function openings(
+  leases: readonly Lease[],
+  clock: Clock,
+): { exact: readonly Opening[]; blocks: readonly Opening[] } {
   const live = leases
     .filter((lease) => stateOf(lease, clock) === 'active' && lease.bootId === clock.bootId)
     .map((lease) => ({ host: isHost(lease.source), ...rangeOf(lease.source), deadline: lease.deadline }));
@@ -101,7 +104,10 @@ export function openings(leases: readonly Lease[], clock: Clock): { exact: reado
     if (host && deadline > (exact.get(key)?.deadline ?? 0)) exact.set(key, { family, first, last, deadline });
   }
   const wide = live.filter(({ host }) => !host);
-  return { exact: [...exact.values()], blocks: [...cut(wide.filter((one) => one.family === 4)), ...cut(wide.filter((one) => one.family === 6))] };
+  return {
+    exact: [...exact.values()],
+    blocks: [...cut(wide.filter((one) => one.family === 4)), ...cut(wide.filter((one) => one.family === 6))],
+  };
 }
 
 /** Cuts at every border and joins neighbours with the same end. */

@@ -15,7 +15,10 @@ export const reservedLabels: readonly string[] = ['hub', 'lan', 'team', 'wpad', 
 /** @throws InvalidInput; upper case is refused rather than folded, so that what was typed is what is shown. */
 export function parseLabel(text: string): Label {
   if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text)) {
-    throw new InvalidInput('', `“${shorten(text)}” cannot be a name: use a to z, 0 to 9 and inner hyphens, at most 63.`);
+    throw new InvalidInput(
+      '',
+      `“${shorten(text)}” cannot be a name: use a to z, 0 to 9 and inner hyphens, at most 63.`,
+    );
   }
   if (text.startsWith('xn--')) throw new InvalidInput('', `“${text}” would be shown as other letters: not allowed.`);
   return text as Label;

@@ -1,5 +1,15 @@
 // What must hold across the whole configuration; a change that breaks one of these is refused whole.
-import { type Address, contains, isHost, networkAddress, overlaps, type Prefix, prefixLength, toNumber, unusable } from './address.ts';
+import {
+  type Address,
+  contains,
+  isHost,
+  networkAddress,
+  overlaps,
+  type Prefix,
+  prefixLength,
+  toNumber,
+  unusable,
+} from './address.ts';
 import { assignable, deviceRange, hubAddress, identityRange } from './addressing.ts';
 import type { Access, Config, ListNoun } from './config.ts';
 import { labelOf, reservedLabels } from './name.ts';
@@ -32,7 +42,12 @@ export function problems(config: Config, around: Surroundings): readonly Problem
   ];
 }
 
-const privateRanges = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'] as readonly string[] as readonly Prefix[];
+const privateRanges = [
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '100.64.0.0/10',
+] as readonly string[] as readonly Prefix[];
 
 function* networkProblems({ network, lan }: Config): Generator<Problem> {
   const at = (field: string, message: string): Problem => ({ noun: 'network', id: '', field, message });
@@ -144,7 +159,8 @@ function* memberProblems(config: Config): Generator<Problem> {
   const names = firstSeen(config.members, ({ name }) => foldName(name));
   for (const one of config.members) {
     const at = (field: string, message: string): Problem => ({ noun: 'members', id: one.id, field, message });
-    if (names.get(foldName(one.name)) !== one) yield at('name', `There is a member whose name looks like “${one.name}”.`);
+    if (names.get(foldName(one.name)) !== one)
+      yield at('name', `There is a member whose name looks like “${one.name}”.`);
     else if (labels.get(one.label) !== one) yield at('label', `“${one.label}” is in use by another member.`);
     for (const id of Object.keys(one.access)) {
       if (!applicationIds.has(id)) yield at('access', 'There is no such application.');
@@ -175,7 +191,8 @@ function* lanDeviceProblems(config: Config): Generator<Problem> {
     if (macs.get(one.mac) !== one) yield at('mac', `${one.mac} belongs to another LAN device.`);
     if (addresses.get(one.address) !== one) yield at('address', `${one.address} belongs to another LAN device.`);
     if (identities.get(one.identity) !== one) yield at('identity', `${one.identity} belongs to another LAN device.`);
-    if (lan === null || !assignable(lan.range, one.address)) yield at('address', `${one.address} is not inside the LAN.`);
+    if (lan === null || !assignable(lan.range, one.address))
+      yield at('address', `${one.address} is not inside the LAN.`);
     if (lan !== null && lan.address === one.address) yield at('address', `${one.address} is the hub's own address.`);
     if (!assignable(identityRange(network), one.identity)) {
       yield at('identity', `${one.identity} is not inside ${identityRange(network)}.`);

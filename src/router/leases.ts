@@ -1,5 +1,5 @@
 // Keeps the lease records true as time passes: restores them after a boot, ends them, and writes down what is left.
-import { checkpoint, type Clock, type Lease, remaining, restore, stateOf } from '../model/lease.ts';
+import { type Clock, checkpoint, type Lease, remaining, restore, stateOf } from '../model/lease.ts';
 import type { Conditions } from './conditions.ts';
 import type { Store } from './store/store.ts';
 
@@ -24,7 +24,11 @@ export class LeaseKeeper {
     const live = this.#store.snapshot.leases;
     const restored = live.map((lease) => restore(lease, clock));
     const over = restored.filter((lease) => stateOf(lease, clock) === 'expired');
-    if (over.length > 0) this.#store.updateLeases(over.map((lease) => ended(lease, clock)), 'lease expired');
+    if (over.length > 0)
+      this.#store.updateLeases(
+        over.map((lease) => ended(lease, clock)),
+        'lease expired',
+      );
     const changed = restored.filter((lease, i) => lease !== live[i] && !over.includes(lease));
     if (changed.length > 0) this.#store.updateLeases(changed);
     if (clock.boot - this.#checkpointed >= checkpointEvery) this.checkpoint(clock);

@@ -24,9 +24,9 @@ import { type PartName, partNames } from './plan/plan.ts';
 import { table } from './plan/ruleset.ts';
 import { hubDevice } from './plan/wireguard.ts';
 import { Reconciler } from './reconcile.ts';
+import { shutEverything } from './shut.ts';
 import { StoreUnavailable } from './store/errors.ts';
 import { Store } from './store/store.ts';
-import { shutEverything } from './shut.ts';
 
 /** Everything is looked at again this often, notified or not: WireGuard tells nothing of its peers. */
 const slowTimer = 10_000;
@@ -127,7 +127,10 @@ async function main(): Promise<void> {
     reconciler.wake();
     changed();
   }, slowTimer);
-  const servers = [await serve({ kind: 'console' }, 'control.sock', 0o600), await serve({ kind: 'anonymous' }, 'web.sock', 0o666)];
+  const servers = [
+    await serve({ kind: 'console' }, 'control.sock', 0o600),
+    await serve({ kind: 'anonymous' }, 'web.sock', 0o666),
+  ];
   log(`ready after ${Math.round(performance.now())} ms`);
 
   let stopping = false;
@@ -167,10 +170,13 @@ function startLeaseTimer(keeper: LeaseKeeper, reconciler: Reconciler): () => voi
   const tick = () => {
     clearTimeout(timer);
     const next = keeper.tick(readClock());
-    timer = setTimeout(() => {
-      tick();
-      reconciler.wake(['firewall']);
-    }, Math.max(10, next + 5));
+    timer = setTimeout(
+      () => {
+        tick();
+        reconciler.wake(['firewall']);
+      },
+      Math.max(10, next + 5),
+    );
   };
   return tick;
 }
@@ -182,7 +188,15 @@ function tunnelReader({ wireguard }: Drivers, conditions: Conditions): () => Pro
       const device = (await wireguard.observe()).find(({ name }) => name === hubDevice);
       return { up: device !== undefined, peers: device?.peers ?? new Map() };
     } catch (error) {
-      conditions.raise({ code: 'tunnel-unreadable', severity: 'warning', title: 'The tunnel does not answer.', remedy: 'It is tried again.' }, error);
+      conditions.raise(
+        {
+          code: 'tunnel-unreadable',
+          severity: 'warning',
+          title: 'The tunnel does not answer.',
+          remedy: 'It is tried again.',
+        },
+        error,
+      );
       return { up: false, peers: new Map() };
     }
   };

@@ -21,10 +21,16 @@ const shortestBackoff = 500;
 const longestBackoff = 60_000;
 
 const trouble: Readonly<Record<PartName, { title: string; remedy: string }>> = {
-  firewall: { title: 'The firewall cannot be set up.', remedy: 'What it allowed before stays; see the log for the reason.' },
+  firewall: {
+    title: 'The firewall cannot be set up.',
+    remedy: 'What it allowed before stays; see the log for the reason.',
+  },
   network: { title: 'A network device cannot be set up.', remedy: 'Check that the ports named under LAN exist.' },
   wireguard: { title: 'The tunnel cannot be set up.', remedy: 'See the log for the reason; the router keeps trying.' },
-  dhcp: { title: 'DHCP cannot be started.', remedy: 'Check that dnsmasq is installed and no other DHCP server runs here.' },
+  dhcp: {
+    title: 'DHCP cannot be started.',
+    remedy: 'Check that dnsmasq is installed and no other DHCP server runs here.',
+  },
   zone: { title: 'The names cannot be written.', remedy: 'Check that the run folder is writable and not full.' },
 };
 
@@ -47,7 +53,9 @@ export class Reconciler {
 
   /** The newest revision that the whole machine agrees with. */
   get appliedRevision(): number {
-    return this.#pending.size === 0 ? this.#seen : Math.min(this.#seen, ...[...this.#pending.values()].map((one) => one - 1));
+    return this.#pending.size === 0
+      ? this.#seen
+      : Math.min(this.#seen, ...[...this.#pending.values()].map((one) => one - 1));
   }
 
   /** Has the parts look again, soon. A part that is backing off is tried at once: something has changed. */
@@ -131,9 +139,12 @@ export class Reconciler {
     clearTimeout(this.#retry);
     if (this.#backoff.size === 0 || this.#closed) return;
     const next = Math.min(...[...this.#backoff.values()].map(({ until }) => until));
-    this.#retry = setTimeout(() => {
-      this.#running ??= this.#run();
-    }, Math.max(1, next - performance.now()));
+    this.#retry = setTimeout(
+      () => {
+        this.#running ??= this.#run();
+      },
+      Math.max(1, next - performance.now()),
+    );
   }
 
   /** Whether it changed anything. A failure raises a condition and backs this part off; the others go on. */

@@ -1,9 +1,9 @@
 // The last resort: with nothing known, everything is dropped. A table that is there already is left alone.
 import { initialConfig } from '../model/config.ts';
-import { createFirewallDriver } from './drivers/firewall.ts';
-import { causeText } from './conditions.ts';
-import { compileChains, declarations, refill } from './plan/ruleset.ts';
 import { monotonic } from './clock.ts';
+import { causeText } from './conditions.ts';
+import { createFirewallDriver } from './drivers/firewall.ts';
+import { compileChains, declarations, refill } from './plan/ruleset.ts';
 
 export async function shutEverything(log: (line: string) => void): Promise<void> {
   const firewall = createFirewallDriver({ now: monotonic });

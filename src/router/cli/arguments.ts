@@ -52,7 +52,8 @@ export function fields(args: Arguments, names: Readonly<Record<string, string>>)
 /** Splits `shop/web` into its two names. */
 export function pair(text: string, what: string): readonly [string, string] {
   const [first, second, ...rest] = text.split('/');
-  if (!first || !second || rest.length > 0) throw new InvalidInput('', `${what} is written GROUP/NAME, such as shop/web; this is “${text}”.`);
+  if (!first || !second || rest.length > 0)
+    throw new InvalidInput('', `${what} is written GROUP/NAME, such as shop/web; this is “${text}”.`);
   return [first, second];
 }
 

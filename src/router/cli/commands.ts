@@ -34,10 +34,30 @@ function command<T>(
 
 const get = (path: string): Request => ({ method: 'GET', path });
 const path = (...parts: readonly string[]) => `/${parts.map(encodeURIComponent).join('/')}`;
-const list = (name: string, usage: string, help: string, where: string, columns: show.Columns, options: readonly string[] = []) =>
-  command(name, usage, help, (args) => get(where + (args.options.has('--all') ? '?all=yes' : '')), show.table(columns), options);
+const list = (
+  name: string,
+  usage: string,
+  help: string,
+  where: string,
+  columns: show.Columns,
+  options: readonly string[] = [],
+) =>
+  command(
+    name,
+    usage,
+    help,
+    (args) => get(where + (args.options.has('--all') ? '?all=yes' : '')),
+    show.table(columns),
+    options,
+  );
 const remove = (name: string, what: string, where: string) =>
-  command(`${name} rm`, what, `remove ${what.toLowerCase()}`, (args) => ({ method: 'DELETE', path: path(where, word(args, 0, what)) }), () => 'Removed.');
+  command(
+    `${name} rm`,
+    what,
+    `remove ${what.toLowerCase()}`,
+    (args) => ({ method: 'DELETE', path: path(where, word(args, 0, what)) }),
+    () => 'Removed.',
+  );
 
 const serverColumns = ['name', 'address', 'connected', 'endpoint', 'sources'];
 const deviceColumns = ['name', 'member', 'address', 'connected', 'endpoint'];
@@ -47,7 +67,8 @@ function roles(args: Arguments): Record<string, string | null> {
   return Object.fromEntries(
     (args.options.get('--access') ?? []).map((entry) => {
       const [application, role] = entry.split('=');
-      if (!application || !role) throw new InvalidInput('--access', `--access is written APPLICATION=ROLE; this is “${entry}”.`);
+      if (!application || !role)
+        throw new InvalidInput('--access', `--access is written APPLICATION=ROLE; this is “${entry}”.`);
       return [application, role === 'none' ? null : role];
     }),
   );
@@ -85,7 +106,10 @@ export const commands: readonly Command[] = [
     'change them',
     (args) => {
       const endpoint = one(args, '--endpoint');
-      const body = { ...fields(args, { '--range': 'range' }), ...(endpoint === undefined ? {} : { endpoint: endpointOf(endpoint) }) };
+      const body = {
+        ...fields(args, { '--range': 'range' }),
+        ...(endpoint === undefined ? {} : { endpoint: endpointOf(endpoint) }),
+      };
       return { method: 'PATCH', path: '/network', body };
     },
     show.object,
@@ -96,7 +120,11 @@ export const commands: readonly Command[] = [
     'apps add',
     'LABEL [--range PREFIX]',
     'add an application',
-    (args) => ({ method: 'POST', path: '/applications', body: { label: word(args, 0, 'LABEL'), ...fields(args, { '--range': 'range' }) } }),
+    (args) => ({
+      method: 'POST',
+      path: '/applications',
+      body: { label: word(args, 0, 'LABEL'), ...fields(args, { '--range': 'range' }) },
+    }),
     show.object,
     ['--range'],
   ),
@@ -105,7 +133,11 @@ export const commands: readonly Command[] = [
     'apps link',
     'FROM TO',
     "let FROM's servers reach TO's",
-    (args) => ({ method: 'POST', path: `${path('applications', word(args, 0, 'FROM'))}/links`, body: { to: word(args, 1, 'TO') } }),
+    (args) => ({
+      method: 'POST',
+      path: `${path('applications', word(args, 0, 'FROM'))}/links`,
+      body: { to: word(args, 1, 'TO') },
+    }),
     show.object,
   ),
   command(
@@ -143,7 +175,11 @@ export const commands: readonly Command[] = [
     'NAME [--role ROLE] [--access APPLICATION=ROLE]…',
     'add a member; roles are owner, admin, developer, viewer',
     (args) => {
-      const body = { name: word(args, 0, 'NAME'), access: roles(args), ...fields(args, { '--role': 'role', '--lease-policy': 'leasePolicy' }) };
+      const body = {
+        name: word(args, 0, 'NAME'),
+        access: roles(args),
+        ...fields(args, { '--role': 'role', '--lease-policy': 'leasePolicy' }),
+      };
       return { method: 'POST', path: '/members', body };
     },
     show.object,
@@ -187,13 +223,23 @@ export const commands: readonly Command[] = [
     ['--label', '--public-key', '--address'],
   ),
   remove('devices', 'NAME', 'devices'),
-  list('lease ls', '[--all]', 'the live leases; --all shows ended ones too', '/leases', ['id', 'source', 'member', 'state', 'remainingSeconds', 'reason'], ['--all']),
+  list(
+    'lease ls',
+    '[--all]',
+    'the live leases; --all shows ended ones too',
+    '/leases',
+    ['id', 'source', 'member', 'state', 'remainingSeconds', 'reason'],
+    ['--all'],
+  ),
   command(
     'lease add',
     'ADDRESS[/PREFIX] [--for 30s|10m|24h] [--member NAME] [--reason TEXT]',
     'open UDP 51820 for an address',
     (args) => {
-      const body = { source: word(args, 0, 'ADDRESS'), ...fields(args, { '--for': 'for', '--member': 'member', '--reason': 'reason' }) };
+      const body = {
+        source: word(args, 0, 'ADDRESS'),
+        ...fields(args, { '--for': 'for', '--member': 'member', '--reason': 'reason' }),
+      };
       return { method: 'POST', path: '/leases', body };
     },
     show.lease,
@@ -279,7 +325,11 @@ export const commands: readonly Command[] = [
     'SRC DST [PORT[/tcp|udp]]',
     'whether SRC may reach DST, and why',
     (args) => {
-      const query = new URLSearchParams({ source: word(args, 0, 'SRC'), destination: word(args, 1, 'DST'), port: args.words[2] ?? '' });
+      const query = new URLSearchParams({
+        source: word(args, 0, 'SRC'),
+        destination: word(args, 1, 'DST'),
+        port: args.words[2] ?? '',
+      });
       return get(`/explain?${query}`);
     },
     ({ message }: { message: string }) => message,

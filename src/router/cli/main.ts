@@ -44,15 +44,22 @@ async function execute(line: readonly string[], socketPath: string): Promise<Out
   try {
     const args = parseArguments(line);
     const found = findCommand(args);
-    if (found === null) return fail(exitCodes.invalid, '', `There is no command “${args.words.join(' ')}”; apn --help lists them.`);
+    if (found === null)
+      return fail(exitCodes.invalid, '', `There is no command “${args.words.join(' ')}”; apn --help lists them.`);
     const { command, used } = found;
-    const strange = [...args.options.keys()].find((name) => name !== '--json' && name !== '--socket' && !command.options.includes(name));
+    const strange = [...args.options.keys()].find(
+      (name) => name !== '--json' && name !== '--socket' && !command.options.includes(name),
+    );
     if (strange !== undefined) return fail(exitCodes.invalid, strange, `apn ${command.name} has no option ${strange}.`);
     const request = command.request({ words: args.words.slice(used), options: args.options });
     const { status, body, applied } = await call(socketPath, request.method, request.path, request.body);
     if (status >= 400) {
       const { path, message } = (body as { error: { path: string; message: string } }).error;
-      const codes: Readonly<Record<number, number>> = { 400: exitCodes.invalid, 404: exitCodes.notFound, 409: exitCodes.conflict };
+      const codes: Readonly<Record<number, number>> = {
+        400: exitCodes.invalid,
+        404: exitCodes.notFound,
+        409: exitCodes.conflict,
+      };
       return fail(codes[status] ?? exitCodes.other, path, message);
     }
     if (applied === false) return fail(exitCodes.notApplied, '', 'Saved, but not in the kernel yet: see apn status.');
@@ -60,7 +67,8 @@ async function execute(line: readonly string[], socketPath: string): Promise<Out
   } catch (error) {
     if (error instanceof InvalidInput) return fail(exitCodes.invalid, error.path, error.message);
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') return fail(exitCodes.other, '', `The router does not run (no answer at ${socketPath}).`);
+    if (code === 'ENOENT' || code === 'ECONNREFUSED')
+      return fail(exitCodes.other, '', `The router does not run (no answer at ${socketPath}).`);
     return fail(exitCodes.other, '', (error as Error).message);
   }
 }

@@ -17,9 +17,19 @@ function cell(value: unknown): string {
 export function table(columns: Columns): (rows: readonly Row[]) => string {
   return (rows) => {
     if (rows.length === 0) return 'None.';
-    const lines = [columns.map((name) => name.replace(/([A-Z])/g, ' $1').toUpperCase()), ...rows.map((row) => columns.map((name) => cell(row[name])))];
+    const lines = [
+      columns.map((name) => name.replace(/([A-Z])/g, ' $1').toUpperCase()),
+      ...rows.map((row) => columns.map((name) => cell(row[name]))),
+    ];
     const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
-    return lines.map((line) => line.map((text, i) => text.padEnd(widths[i] ?? 0)).join('  ').trimEnd()).join('\n');
+    return lines
+      .map((line) =>
+        line
+          .map((text, i) => text.padEnd(widths[i] ?? 0))
+          .join('  ')
+          .trimEnd(),
+      )
+      .join('\n');
   };
 }
 
@@ -41,7 +51,12 @@ export function lease(one: { source: string; remainingSeconds: number; id: strin
 }
 
 export function duration(seconds: number): string {
-  const parts = [Math.floor(seconds / 86_400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60, seconds % 60];
+  const parts = [
+    Math.floor(seconds / 86_400),
+    Math.floor(seconds / 3600) % 24,
+    Math.floor(seconds / 60) % 60,
+    seconds % 60,
+  ];
   const text = parts.flatMap((part, i) => (part === 0 ? [] : [`${part} ${['d', 'h', 'min', 's'][i]}`]));
   return text.length === 0 ? '0 s' : text.slice(0, 2).join(' ');
 }

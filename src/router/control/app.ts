@@ -1,7 +1,7 @@
 // The control API: every route, under one table of errors.
 import { Hono } from 'hono';
-import type { Principal } from '../../model/roles.ts';
 import { NotFound } from '../../model/errors.ts';
+import type { Principal } from '../../model/roles.ts';
 import { applications } from './applications.ts';
 import { config } from './config.ts';
 import { devices } from './devices.ts';

@@ -46,7 +46,13 @@ export const applications = new Hono<Env>()
   .delete('/:application/links/:to', needs('manage'), async (c) => {
     const from = findApplication(configOf(c), c.req.param('application'));
     const to = findApplication(configOf(c), c.req.param('to'));
-    return c.json(await setLinks(c, from, from.links.filter((link) => link !== to.id)));
+    return c.json(
+      await setLinks(
+        c,
+        from,
+        from.links.filter((link) => link !== to.id),
+      ),
+    );
   });
 
 async function setLinks(c: Parameters<typeof configOf>[0], from: Application, links: readonly string[]) {
@@ -60,16 +66,23 @@ async function setLinks(c: Parameters<typeof configOf>[0], from: Application, li
 
 /** Without the application, and without every mention of it. */
 function forget(config: Config, id: string): Config {
-  const named = <T>(access: T | readonly string[]) => (Array.isArray(access) ? access.filter((one) => one !== id) : access);
+  const named = <T>(access: T | readonly string[]) =>
+    Array.isArray(access) ? access.filter((one) => one !== id) : access;
   return {
     ...config,
-    applications: without(config.applications, id).map((one) => ({ ...one, links: one.links.filter((link) => link !== id) })),
+    applications: without(config.applications, id).map((one) => ({
+      ...one,
+      links: one.links.filter((link) => link !== id),
+    })),
     members: config.members.map((one) => ({
       ...one,
       access: Object.fromEntries(Object.entries(one.access).filter(([application]) => application !== id)),
     })),
     lanDevices: config.lanDevices.map((one) => ({ ...one, access: named(one.access) as typeof one.access })),
-    lan: config.lan === null ? null : { ...config.lan, defaultAccess: named(config.lan.defaultAccess) as typeof config.lan.defaultAccess },
+    lan:
+      config.lan === null
+        ? null
+        : { ...config.lan, defaultAccess: named(config.lan.defaultAccess) as typeof config.lan.defaultAccess },
   };
 }
 

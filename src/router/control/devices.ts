@@ -15,7 +15,11 @@ const addition = z.strictObject({
   address: z.string().optional(),
   presharedKey: z.boolean().default(false),
 });
-const change = z.strictObject({ label: z.string().optional(), publicKey: z.string().optional(), address: z.string().optional() });
+const change = z.strictObject({
+  label: z.string().optional(),
+  publicKey: z.string().optional(),
+  address: z.string().optional(),
+});
 
 export const devices = new Hono<Env>()
   .get('/', needs('see'), async (c) => {

@@ -1,7 +1,8 @@
 // Finds objects by id or by the names people use: `shop`, `shop/web`, `web.shop.apn`, `anna/laptop`, `tv`.
+
+import { shorten } from '../../model/address.ts';
 import type { Application, Config, Device, LanDevice, Member, Server } from '../../model/config.ts';
 import { NotFound } from '../../model/errors.ts';
-import { shorten } from '../../model/address.ts';
 
 /** @throws NotFound at `path`. */
 function found<T>(one: T | undefined, path: string, what: string, reference: string): T {
@@ -39,7 +40,11 @@ function byPath<T extends { readonly id: string; readonly label: string }>(
   const exact = list.find((one) => {
     const group = groupOf(one);
     const dotted = `${one.label}.${group}`;
-    return one.id === reference || wanted === `${group}/${one.label}` || suffixes.some((suffix) => wanted === dotted + suffix);
+    return (
+      one.id === reference ||
+      wanted === `${group}/${one.label}` ||
+      suffixes.some((suffix) => wanted === dotted + suffix)
+    );
   });
   if (exact !== undefined) return exact;
   const short = list.filter(({ label }) => label === wanted);
@@ -48,12 +53,22 @@ function byPath<T extends { readonly id: string; readonly label: string }>(
 
 export function findServer(config: Config, reference: string): Server {
   const { domain } = config.network;
-  return found(byPath(config.servers, (one) => applicationLabel(config, one), reference, ['', `.${domain}`]), '', 'server', reference);
+  return found(
+    byPath(config.servers, (one) => applicationLabel(config, one), reference, ['', `.${domain}`]),
+    '',
+    'server',
+    reference,
+  );
 }
 
 export function findDevice(config: Config, reference: string): Device {
   const suffixes = ['', '.team', `.team.${config.network.domain}`];
-  return found(byPath(config.devices, (one) => memberLabel(config, one), reference, suffixes), '', 'device', reference);
+  return found(
+    byPath(config.devices, (one) => memberLabel(config, one), reference, suffixes),
+    '',
+    'device',
+    reference,
+  );
 }
 
 export function findLanDevice({ lanDevices, network }: Config, reference: string): LanDevice {
@@ -61,7 +76,11 @@ export function findLanDevice({ lanDevices, network }: Config, reference: string
   return found(
     lanDevices.find(
       ({ id, label, mac }) =>
-        id === reference || mac === wanted || label === wanted || `${label}.lan` === wanted || `${label}.lan.${network.domain}` === wanted,
+        id === reference ||
+        mac === wanted ||
+        label === wanted ||
+        `${label}.lan` === wanted ||
+        `${label}.lan.${network.domain}` === wanted,
     ),
     '',
     'LAN device',

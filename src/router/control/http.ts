@@ -34,13 +34,15 @@ export function checkPermissions(app: Hono<Env>): void {
   );
   for (const [name, handlers] of routes) {
     const [first] = handlers;
-    if (first === undefined || !declared.has(first.handler)) throw new Error(`${name} does not declare its permission.`);
+    if (first === undefined || !declared.has(first.handler))
+      throw new Error(`${name} does not declare its permission.`);
   }
 }
 
 /** The request body against a schema. @throws InvalidInput naming the field. */
 export async function body<T>(c: Context<Env>, schema: z.ZodType<T>): Promise<T> {
-  if (Number(c.req.header('content-length') ?? 0) > largestBody) throw new InvalidInput('', 'The request is too large.');
+  if (Number(c.req.header('content-length') ?? 0) > largestBody)
+    throw new InvalidInput('', 'The request is too large.');
   const text = await c.req.text();
   if (text.length > largestBody) throw new InvalidInput('', 'The request is too large.');
   return parse(schema, parseJson(text === '' ? '{}' : text));
@@ -96,7 +98,8 @@ export function configOf(c: Context<Env>): Config {
 
 /** The one table from errors to answers. */
 export function errorAnswer(error: unknown, c: Context<Env>, log: (line: string) => void): Response {
-  const say = (status: 400 | 403 | 404 | 409 | 503, path: string, message: string) => c.json({ error: { path, message } }, status);
+  const say = (status: 400 | 403 | 404 | 409 | 503, path: string, message: string) =>
+    c.json({ error: { path, message } }, status);
   if (error instanceof InvalidInput) return say(400, error.path, error.message);
   if (error instanceof Forbidden) return say(403, error.path, error.message);
   if (error instanceof NotFound) return say(404, error.path, error.message);

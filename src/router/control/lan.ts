@@ -7,8 +7,8 @@ import {
   type Config,
   type Lan,
   type LanDevice,
-  lan as lanSchema,
   lanDevice as lanDeviceSchema,
+  lan as lanSchema,
   parse,
   text,
 } from '../../model/config.ts';
@@ -60,7 +60,15 @@ export const lan = new Hono<Env>()
       ...config.lanDevices.map((one) => deviceView(config, one, c.get('services'))),
       ...leased
         .filter(({ mac }) => !known.has(mac))
-        .map(({ mac, address, hostName }) => ({ id: null, label: null, mac, address, identity: null, access: 'default', hostName })),
+        .map(({ mac, address, hostName }) => ({
+          id: null,
+          label: null,
+          mac,
+          address,
+          identity: null,
+          access: 'default',
+          hostName,
+        })),
     ]);
   })
   .post('/devices', needs('manage'), async (c) => {
@@ -108,13 +116,20 @@ function merged(config: Config, asked: z.infer<typeof change>): unknown {
   const { address, defaultAccess, ...rest } = asked;
   const before: Partial<Lan> = config.lan ?? { topology: 'router', ports: [], dhcp: null, defaultAccess: 'nothing' };
   const place = address === undefined ? {} : { address: address.address, range: address.range };
-  const first = config.lan === null && address !== undefined && asked.dhcp === undefined ? { dhcp: usualPool(address) } : {};
+  const first =
+    config.lan === null && address !== undefined && asked.dhcp === undefined ? { dhcp: usualPool(address) } : {};
   const chosen = defaultAccess === undefined ? {} : { defaultAccess: accessIds(config, defaultAccess) };
   return { ...before, ...first, ...rest, ...place, ...chosen };
 }
 
 /** The middle of the LAN: addresses .100 to .199 of a /24, the same part of others. */
-function usualPool({ address, range }: { address: Address; range: Lan['range'] }): { from: Address; to: Address } | null {
+function usualPool({
+  address,
+  range,
+}: {
+  address: Address;
+  range: Lan['range'];
+}): { from: Address; to: Address } | null {
   const size = Number(rangeOf(range).last - rangeOf(range).first) + 1;
   const pool = { from: nth(range, Math.floor(size * 0.4)), to: nth(range, Math.floor(size * 0.78)) };
   const inPool = rangeOf(pool.from).first <= rangeOf(address).first && rangeOf(address).first <= rangeOf(pool.to).first;

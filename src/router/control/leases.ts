@@ -63,7 +63,13 @@ export const leases = new Hono<Env>()
           end: null,
         };
         transaction.putLease(made);
-        transaction.audit('lease granted', { id, source: made.source, member, milliseconds: asked.for, reason: asked.reason });
+        transaction.audit('lease granted', {
+          id,
+          source: made.source,
+          member,
+          milliseconds: asked.for,
+          reason: asked.reason,
+        });
         return made;
       },
       'leases',
@@ -95,7 +101,8 @@ export const leases = new Hono<Env>()
 
 function checkCaps(live: readonly Lease[], member: string | null, now: Clock): void {
   const active = live.filter((lease) => stateOf(lease, now) !== 'expired');
-  if (active.length >= leasesInAll) throw new Conflict('', `There are ${leasesInAll} live leases already: revoke some.`);
+  if (active.length >= leasesInAll)
+    throw new Conflict('', `There are ${leasesInAll} live leases already: revoke some.`);
   if (member !== null && active.filter((lease) => lease.member === member).length >= leasesPerMember) {
     throw new Conflict('member', `This member has ${leasesPerMember} live leases already: revoke one.`);
   }
@@ -111,7 +118,9 @@ function parsed(reference: string): Prefix | null {
 
 function noLease(live: readonly Lease[], reference: string, source: Prefix | null): string {
   const wider = source === null ? undefined : live.find((lease) => contains(lease.source, source));
-  return wider === undefined ? `There is no live lease for ${reference}.` : `${reference} is open by the lease for ${wider.source}: revoke that.`;
+  return wider === undefined
+    ? `There is no live lease for ${reference}.`
+    : `${reference} is open by the lease for ${wider.source}: revoke that.`;
 }
 
 function view(config: Config, lease: Lease, clock: Clock) {

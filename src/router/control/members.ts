@@ -33,7 +33,8 @@ export const members = new Hono<Env>()
     await save(c, { noun: 'members', id, summary: `member ${asked.name} added` }, (transaction) => {
       const { config } = transaction;
       const label = asked.label ?? labelOf(asked.name);
-      if (label === null) throw new InvalidInput('label', 'This name needs a label of its own: letters a to z, digits, hyphens.');
+      if (label === null)
+        throw new InvalidInput('label', 'This name needs a label of its own: letters a to z, digits, hyphens.');
       const one = parse(memberSchema, {
         ...asked,
         id,

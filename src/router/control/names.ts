@@ -31,7 +31,9 @@ export const names = new Hono<Env>()
   .delete('/:name', needs('manage'), async (c) => {
     const reference = c.req.param('name');
     const { domain } = configOf(c).network;
-    const one = configOf(c).names.find(({ id, name }) => id === reference || name === reference || `${name}.${domain}` === reference);
+    const one = configOf(c).names.find(
+      ({ id, name }) => id === reference || name === reference || `${name}.${domain}` === reference,
+    );
     if (one === undefined) throw new NotFound('', `There is no extra name ${reference}.`);
     await save(c, { noun: 'names', id: one.id, summary: `name ${one.name} removed` }, (transaction) => {
       const { config } = transaction;

@@ -9,7 +9,10 @@ import type { Env, Services } from './services.ts';
 
 const change = z.strictObject({
   range: z.string().optional(),
-  endpoint: z.strictObject({ host: z.string(), port: z.int().default(listenPort) }).nullable().optional(),
+  endpoint: z
+    .strictObject({ host: z.string(), port: z.int().default(listenPort) })
+    .nullable()
+    .optional(),
 });
 
 export const network = new Hono<Env>()
@@ -20,7 +23,10 @@ export const network = new Hono<Env>()
       const { config } = transaction;
       const next = parse(networkSchema, { ...config.network, ...asked }) as Network;
       if (next.range !== config.network.range && used(config)) {
-        throw new Conflict('range', 'The range cannot change while servers, devices or applications have addresses in it.');
+        throw new Conflict(
+          'range',
+          'The range cannot change while servers, devices or applications have addresses in it.',
+        );
       }
       transaction.put({ ...config, network: next });
     });

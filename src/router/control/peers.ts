@@ -1,6 +1,7 @@
 // What servers and devices have in common: how they are shown, and the configuration file each gets.
-import { type ClientFacts, clientConfig, endpointText, privateKeyPlaceholder } from '../../model/client.ts';
+
 import { hubAddress } from '../../model/addressing.ts';
+import { type ClientFacts, clientConfig, endpointText, privateKeyPlaceholder } from '../../model/client.ts';
 import type { Config, Device, Server } from '../../model/config.ts';
 import { encodeKey, Secret } from '../../model/key.ts';
 import type { Transaction } from '../store/store.ts';
@@ -21,7 +22,10 @@ export function livePeer(tunnel: LiveTunnel, { publicKey }: Server | Device, wal
 }
 
 /** Makes and keeps a preshared key. Its text is for the answer to this one request. */
-export function addPresharedKey(transaction: Transaction, { newId, newPresharedKey }: Services): { id: string; text: string } {
+export function addPresharedKey(
+  transaction: Transaction,
+  { newId, newPresharedKey }: Services,
+): { id: string; text: string } {
   const id = newId();
   const bytes = newPresharedKey();
   transaction.putPresharedKey(id, new Secret('preshared key', bytes));
@@ -33,7 +37,13 @@ export interface ConfigOptions {
   readonly dns?: boolean;
 }
 
-export function peerConfig(config: Config, services: Services, peer: Server | Device, name: string, options: ConfigOptions = {}) {
+export function peerConfig(
+  config: Config,
+  services: Services,
+  peer: Server | Device,
+  name: string,
+  options: ConfigOptions = {},
+) {
   const { network } = config;
   const facts: ClientFacts = {
     name: `${name}.${network.domain}`,

@@ -36,11 +36,16 @@ export const rules = new Hono<Env>()
   /** By id, or every rule for exactly this source. */
   .delete('/:rule{.+}', needs('manage'), async (c) => {
     const reference = decodeURIComponent(c.req.param('rule'));
-    const removed = configOf(c).rules.filter(({ id, source }) => [id, source, sourceText(source)].includes(reference as typeof source));
+    const removed = configOf(c).rules.filter(({ id, source }) =>
+      [id, source, sourceText(source)].includes(reference as typeof source),
+    );
     if (removed.length === 0) throw new NotFound('', `There is no rule for ${reference}.`);
     await save(c, { noun: 'rules', id: reference, summary: `rule for ${reference} removed` }, (transaction) => {
       const { config } = transaction;
-      transaction.put({ ...config, rules: removed.reduce<readonly Rule[]>((list, { id }) => without(list, id), config.rules) });
+      transaction.put({
+        ...config,
+        rules: removed.reduce<readonly Rule[]>((list, { id }) => without(list, id), config.rules),
+      });
       for (const { id, source } of removed) transaction.audit('rule removed', { id, source });
     });
     return c.json({ removed: removed.map(({ id }) => id) });

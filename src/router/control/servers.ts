@@ -18,7 +18,11 @@ const addition = z.strictObject({
   source: text(parseSource).optional(),
   presharedKey: z.boolean().default(false),
 });
-const change = z.strictObject({ label: z.string().optional(), publicKey: z.string().optional(), address: z.string().optional() });
+const change = z.strictObject({
+  label: z.string().optional(),
+  publicKey: z.string().optional(),
+  address: z.string().optional(),
+});
 
 export const servers = new Hono<Env>()
   .get('/', needs('see'), async (c) => {

@@ -1,9 +1,9 @@
 // /summary and /status: how the router is; /events: the same as it changes; /explain: why something is allowed or not.
 import { Hono } from 'hono';
 import { streamSSE } from 'hono/streaming';
-import { InvalidInput } from '../../model/errors.ts';
 import { type Address, contains, parseAddress } from '../../model/address.ts';
 import { type Config, listenPort } from '../../model/config.ts';
+import { InvalidInput } from '../../model/errors.ts';
 import { explain, findMachine, type Machine } from '../../model/explain.ts';
 import { configOf, needs } from './http.ts';
 import { type Env, isConnected, type Services } from './services.ts';
@@ -54,10 +54,15 @@ async function summary({ store, conditions, tunnel, clock, appliedRevision, star
   const connected = (peers: readonly { publicKey: (typeof config.servers)[number]['publicKey'] }[]) =>
     peers.filter(({ publicKey }) => isConnected(live.peers.get(publicKey), wall)).length;
   const present = conditions.list();
-  const sum = (field: 'rxBytes' | 'txBytes') => [...live.peers.values()].reduce((total, peer) => total + peer[field], 0);
+  const sum = (field: 'rxBytes' | 'txBytes') =>
+    [...live.peers.values()].reduce((total, peer) => total + peer[field], 0);
   return {
     hostName: config.system.hostName,
-    state: state(config, present.some(({ severity }) => severity === 'error'), appliedRevision() >= revision),
+    state: state(
+      config,
+      present.some(({ severity }) => severity === 'error'),
+      appliedRevision() >= revision,
+    ),
     revision,
     appliedRevision: appliedRevision(),
     uptimeSeconds: Math.max(0, Math.round((Date.now() - startedAt) / 1000)),

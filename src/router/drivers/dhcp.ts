@@ -56,7 +56,12 @@ function readText(file: string): string | null {
 /** The process is recognised by its command line, so that neither a stale nor a missing pid file misleads. */
 function runningDnsmasq(folder: string): { readonly pid: number; readonly fingerprint: string } | null {
   const noted = Number(readText(join(folder, 'dnsmasq.pid')) ?? '');
-  const candidates = [...(noted > 0 ? [noted] : []), ...readdirSync('/proc').map(Number).filter((pid) => pid > 0)];
+  const candidates = [
+    ...(noted > 0 ? [noted] : []),
+    ...readdirSync('/proc')
+      .map(Number)
+      .filter((pid) => pid > 0),
+  ];
   for (const pid of candidates) {
     const command = readText(`/proc/${pid}/cmdline`)?.split('\0') ?? [];
     if (!command[0]?.endsWith('dnsmasq')) continue;

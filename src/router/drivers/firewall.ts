@@ -1,7 +1,5 @@
 // The firewall driver: reads the table over netlink, loads structure with `nft -f -`, changes elements over netlink.
-import { table } from '../plan/ruleset.ts';
-import { type BaseChain, hookNumber, sets } from '../plan/ruleset.ts';
-import { type Cut, type Element, type ElementChange, type FirewallOperation, keyed, type ObservedFirewall } from '../plan/firewall.ts';
+
 import { type Address, fromBytes, rangeOf, toNumber } from '../../model/address.ts';
 import { type ConntrackEntry, decodeEntries, encodeDeleteEntry, encodeDumpEntries } from '../netlink/conntrack.ts';
 import {
@@ -28,6 +26,15 @@ import {
   setFlag,
 } from '../netlink/nftables.ts';
 import { type NetlinkSocket, openNetfilter } from '../netlink/socket.ts';
+import {
+  type Cut,
+  type Element,
+  type ElementChange,
+  type FirewallOperation,
+  keyed,
+  type ObservedFirewall,
+} from '../plan/firewall.ts';
+import { type BaseChain, hookNumber, sets, table } from '../plan/ruleset.ts';
 import type { Driver } from './driver.ts';
 import { run } from './run.ts';
 
@@ -53,7 +60,9 @@ async function observe(socket: NetlinkSocket, now: () => number): Promise<Observ
   if (!tables.some(({ family, name }) => family === ours.family && name === ours.name)) return null;
   const chains = decodeChains(await socket.request(encodeDumpChains(ours.family)), ours);
   const rules = decodeRules(await socket.request(encodeDumpRules(ours)));
-  const there = decodeSets(await socket.request(encodeDumpSets(ours))).filter(({ flags }) => (flags & setFlag.anonymous) === 0);
+  const there = decodeSets(await socket.request(encodeDumpSets(ours))).filter(
+    ({ flags }) => (flags & setFlag.anonymous) === 0,
+  );
   const elements = new Map();
   for (const { name } of sets) {
     if (!there.some((each) => each.name === name)) continue;
@@ -122,7 +131,12 @@ async function apply(socket: NetlinkSocket, now: () => number, operation: Firewa
       await run('nft', ['-f', '-'], operation.script);
       return;
     case 'firewall.elements':
-      await socket.batch(encodeSetChanges(ours, operation.changes.flatMap((change) => batchOf(change, now()))));
+      await socket.batch(
+        encodeSetChanges(
+          ours,
+          operation.changes.flatMap((change) => batchOf(change, now())),
+        ),
+      );
       return;
     case 'firewall.cut':
       await cut(socket, operation.flows);
@@ -133,7 +147,12 @@ async function apply(socket: NetlinkSocket, now: () => number, operation: Firewa
 function batchOf({ set, remove, add }: ElementChange, now: number): readonly SetChange[] {
   const encode = (element: Element) => wireElements(set, element, now);
   const changes: SetChange[] = [];
-  if (remove.length > 0) changes.push({ action: 'delete', set, elements: remove.map((one) => ({ ...one, deadline: null })).flatMap(encode) });
+  if (remove.length > 0)
+    changes.push({
+      action: 'delete',
+      set,
+      elements: remove.map((one) => ({ ...one, deadline: null })).flatMap(encode),
+    });
   const live = add.filter(({ deadline }) => deadline === null || deadline > now);
   if (live.length > 0) changes.push({ action: 'add', set, elements: live.flatMap(encode) });
   return changes;

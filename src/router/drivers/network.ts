@@ -2,17 +2,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Address, fromBytes, networkAddress, type Prefix, prefixLength, toBytes } from '../../model/address.ts';
-import {
-  bridge,
-  type LinkAddress,
-  type NetworkOperation,
-  type Neighbour,
-  type ObservedLink,
-  type ObservedNetwork,
-  parameterPaths,
-  routeProtocol,
-  type UnreachableRoute,
-} from '../plan/network.ts';
 import type { IpPrefix } from '../netlink/address.ts';
 import { NetlinkError } from '../netlink/message.ts';
 import {
@@ -33,6 +22,17 @@ import {
 } from '../netlink/route.ts';
 import { decodeAddresses, decodeLinks, decodeNeighbours, decodeRoutes } from '../netlink/route-read.ts';
 import { type NetlinkSocket, openRoute } from '../netlink/socket.ts';
+import {
+  bridge,
+  type LinkAddress,
+  type Neighbour,
+  type NetworkOperation,
+  type ObservedLink,
+  type ObservedNetwork,
+  parameterPaths,
+  routeProtocol,
+  type UnreachableRoute,
+} from '../plan/network.ts';
 import type { Driver } from './driver.ts';
 import { userspaceSocket } from './userspace.ts';
 
@@ -130,7 +130,9 @@ async function apply(socket: NetlinkSocket, operation: NetworkOperation): Promis
     case 'network.add-address':
       return addAddress(socket, operation.address);
     case 'network.delete-address':
-      await socket.request(encodeDeleteAddress({ index: await indexOf(socket, operation.address.link), ...wire(operation.address) }));
+      await socket.request(
+        encodeDeleteAddress({ index: await indexOf(socket, operation.address.link), ...wire(operation.address) }),
+      );
       return;
     case 'network.add-route':
       await socket.request(encodeAddRoute(routeChange(operation.route)));
@@ -169,7 +171,9 @@ function startUserspace(name: string): Promise<void> {
     child.once('error', (cause) => {
       reject(new Error('This kernel has no WireGuard, and wireguard-go is not installed.', { cause }));
     });
-    child.once('exit', (status) => (status === 0 ? resolve() : reject(new Error(`wireguard-go ended with ${status}.`))));
+    child.once('exit', (status) =>
+      status === 0 ? resolve() : reject(new Error(`wireguard-go ended with ${status}.`)),
+    );
   });
 }
 

@@ -52,7 +52,16 @@ export function parseGet(device: string, text: string): ObservedWireguardDevice 
     if (key === 'public_key') {
       const publicKey = publicKeyFromBytes(Uint8Array.fromHex(value));
       allowed = [];
-      peer = { publicKey, presharedKey: null, allowedIps: allowed, keepalive: 0, endpoint: null, lastHandshake: null, rxBytes: 0, txBytes: 0 };
+      peer = {
+        publicKey,
+        presharedKey: null,
+        allowedIps: allowed,
+        keepalive: 0,
+        endpoint: null,
+        lastHandshake: null,
+        rxBytes: 0,
+        txBytes: 0,
+      };
       peers.set(publicKey, peer);
     } else if (peer !== undefined) readField(peer, allowed, key, value);
   }
@@ -66,7 +75,12 @@ export function parseGet(device: string, text: string): ObservedWireguardDevice 
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-function readField(peer: Mutable<ObservedPeer>, allowed: ReturnType<typeof parsePrefix>[], key: string, value: string): void {
+function readField(
+  peer: Mutable<ObservedPeer>,
+  allowed: ReturnType<typeof parsePrefix>[],
+  key: string,
+  value: string,
+): void {
   switch (key) {
     case 'preshared_key':
       peer.presharedKey = /^0*$/.test(value) ? null : new Secret('preshared key', Uint8Array.fromHex(value));
@@ -129,6 +143,6 @@ export function exchange(device: string, request: string, timeout = 5000): Promi
 }
 
 export function checkSet(device: string, answer: string): void {
-  if (!/(^|\n)errno=0\n/.test(answer)) throw new Error(`The WireGuard device ${device} refused a change (${answer.trim()}).`);
+  if (!/(^|\n)errno=0\n/.test(answer))
+    throw new Error(`The WireGuard device ${device} refused a change (${answer.trim()}).`);
 }
-

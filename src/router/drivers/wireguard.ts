@@ -9,9 +9,9 @@ import {
   decodeDevice,
   encodeGetDevice,
   encodeSetDevice,
-  type PeerChange,
   type WireguardDevice as KernelDevice,
   type WireguardPeer as KernelPeer,
+  type PeerChange,
 } from '../netlink/wireguard.ts';
 import {
   hubDevice,
@@ -52,7 +52,10 @@ export function createWireguardDriver(): Driver<'wireguard'> {
 }
 
 /** Null: there is no such device, or nothing here can have one. */
-async function observeKernel(open: () => Promise<WireguardSocket>, name: string): Promise<ObservedWireguardDevice | null> {
+async function observeKernel(
+  open: () => Promise<WireguardSocket>,
+  name: string,
+): Promise<ObservedWireguardDevice | null> {
   try {
     const { socket, family } = await open();
     return fromKernel(decodeDevice(await socket.request(encodeGetDevice(family, name))));
@@ -78,8 +81,10 @@ function observedPeer(peer: KernelPeer): ObservedPeer {
     presharedKey: presharedKey === undefined || isZero(presharedKey) ? null : new Secret('preshared key', presharedKey),
     allowedIps: peer.allowedIps.map(({ bytes, cidr }) => `${fromBytes(Uint8Array.from(bytes))}/${cidr}` as Prefix),
     keepalive: peer.keepalive,
-    endpoint: endpoint === undefined ? null : { address: fromBytes(Uint8Array.from(endpoint.bytes)), port: endpoint.port },
-    lastHandshake: lastHandshake === undefined ? null : lastHandshake.seconds * 1000 + Math.floor(lastHandshake.nanoseconds / 1e6),
+    endpoint:
+      endpoint === undefined ? null : { address: fromBytes(Uint8Array.from(endpoint.bytes)), port: endpoint.port },
+    lastHandshake:
+      lastHandshake === undefined ? null : lastHandshake.seconds * 1000 + Math.floor(lastHandshake.nanoseconds / 1e6),
     rxBytes: peer.rxBytes,
     txBytes: peer.txBytes,
   };
@@ -95,7 +100,10 @@ function deviceChange(operation: WireguardOperation): DeviceChange {
     case 'wireguard.configure':
       return { device, privateKey: operation.privateKey.reveal(), listenPort: operation.listenPort };
     case 'wireguard.remove-peers':
-      return { device, peers: operation.peers.map((key) => ({ publicKey: keyBytes(key), remove: true, updateOnly: true })) };
+      return {
+        device,
+        peers: operation.peers.map((key) => ({ publicKey: keyBytes(key), remove: true, updateOnly: true })),
+      };
     case 'wireguard.set-peers':
       return { device, peers: operation.peers.map(peerChange) };
   }

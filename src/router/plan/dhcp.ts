@@ -80,7 +80,8 @@ export function planDhcp(desired: DesiredDhcp | null, observed: ObservedDhcp): r
   const runs = observed.running === desired.fingerprint;
   const operations: DhcpOperation[] = [];
   if (observed.running !== null && !runs) operations.push({ kind: 'dhcp.stop' });
-  if (observed.hosts !== desired.hosts) operations.push({ kind: 'dhcp.write-hosts', hosts: desired.hosts, reload: runs });
+  if (observed.hosts !== desired.hosts)
+    operations.push({ kind: 'dhcp.write-hosts', hosts: desired.hosts, reload: runs });
   if (!runs) {
     operations.push({ kind: 'dhcp.start', configuration: desired.configuration, fingerprint: desired.fingerprint });
   }

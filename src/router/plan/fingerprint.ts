@@ -6,5 +6,7 @@ export function fingerprint(text: string): string {
   for (let i = 0; i < text.length; i++) {
     hash = BigInt.asUintN(64, (hash ^ BigInt(text.charCodeAt(i))) * 0x100000001b3n);
   }
-  return BigInt.asUintN(48, hash ^ (hash >> 48n)).toString(16).padStart(12, '0');
+  return BigInt.asUintN(48, hash ^ (hash >> 48n))
+    .toString(16)
+    .padStart(12, '0');
 }

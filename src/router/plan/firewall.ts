@@ -3,7 +3,16 @@ import { type Binding, bindings, type Grant, grants } from '../../model/access.t
 import { type Address, family, fromNumber, type Prefix, rangeOf, toBytes } from '../../model/address.ts';
 import type { Config } from '../../model/config.ts';
 import { type Clock, type Lease, type Opening, openings } from '../../model/lease.ts';
-import { type BaseChain, type Chain, compileChains, declarations, refill, type SetDeclaration, sets, table } from './ruleset.ts';
+import {
+  type BaseChain,
+  type Chain,
+  compileChains,
+  declarations,
+  refill,
+  type SetDeclaration,
+  sets,
+  table,
+} from './ruleset.ts';
 
 /** One element by its bytes in network order, as hex; fields of a concatenation are padded to 4 bytes. */
 export interface Element {
@@ -62,7 +71,11 @@ export interface FirewallInput {
   readonly leases: readonly Lease[];
 }
 
-export function compileFirewall({ config, leases }: FirewallInput, leased: readonly Binding[], clock: Clock): DesiredFirewall {
+export function compileFirewall(
+  { config, leases }: FirewallInput,
+  leased: readonly Binding[],
+  clock: Clock,
+): DesiredFirewall {
   const open = openings(leases, clock);
   const blocks = joined(config.rules.map(({ source }) => source));
   const bound = bindings(config, leased);
@@ -162,7 +175,9 @@ export function planFirewall(desired: DesiredFirewall, observed: ObservedFirewal
   const fresh = observed === null || load?.why === 'sets differ';
   const now = fresh ? null : observed;
   const changes = sets
-    .map(({ name }) => elementChange(name, desired.elements.get(name) ?? new Map(), now?.elements.get(name) ?? new Map()))
+    .map(({ name }) =>
+      elementChange(name, desired.elements.get(name) ?? new Map(), now?.elements.get(name) ?? new Map()),
+    )
     .filter(({ add, remove }) => add.length > 0 || remove.length > 0);
   const flows = changes.flatMap(cuts);
   return [
@@ -173,7 +188,11 @@ export function planFirewall(desired: DesiredFirewall, observed: ObservedFirewal
 }
 
 function planStructure({ chains }: DesiredFirewall, observed: ObservedFirewall) {
-  const load = (script: readonly string[], why: string) => ({ kind: 'firewall.load' as const, script: `${script.join('\n')}\n`, why });
+  const load = (script: readonly string[], why: string) => ({
+    kind: 'firewall.load' as const,
+    script: `${script.join('\n')}\n`,
+    why,
+  });
   if (observed === null) return load([...declarations(chains), ...refill(chains)], 'no table');
   // A set's type cannot change. Deleting the table is for this alone: it loses packets and every timeout.
   if (sets.some((one) => !sameSet(one, observed.sets.get(one.name)))) {
@@ -183,7 +202,9 @@ function planStructure({ chains }: DesiredFirewall, observed: ObservedFirewall) 
     );
   }
   const there = new Map(observed.chains.map((chain) => [chain.name, chain]));
-  const wrongHook = chains.filter(({ name, base }) => there.has(name) && !sameBase(base, there.get(name)?.base ?? null));
+  const wrongHook = chains.filter(
+    ({ name, base }) => there.has(name) && !sameBase(base, there.get(name)?.base ?? null),
+  );
   const differing = chains.filter((chain) => wrongHook.includes(chain) || !sameRules(chain, there.get(chain.name)));
   const strange = observed.chains.filter(({ name }) => !chains.some((chain) => chain.name === name));
   const missingSets = sets.filter(({ name }) => !observed.sets.has(name));
@@ -192,7 +213,9 @@ function planStructure({ chains }: DesiredFirewall, observed: ObservedFirewall) 
     [
       // Everything that could jump to a chain is emptied before that chain goes.
       ...[...wrongHook, ...strange].map(({ name }) => `flush chain inet ${table} ${name}`),
-      ...(wrongHook.length > 0 || strange.length > 0 ? chains.filter(({ name }) => there.has(name)).map(({ name }) => `flush chain inet ${table} ${name}`) : []),
+      ...(wrongHook.length > 0 || strange.length > 0
+        ? chains.filter(({ name }) => there.has(name)).map(({ name }) => `flush chain inet ${table} ${name}`)
+        : []),
       ...[...wrongHook, ...strange].map(({ name }) => `delete chain inet ${table} ${name}`),
       ...declarations(chains),
       ...refill(wrongHook.length > 0 || strange.length > 0 ? chains : differing),
@@ -201,7 +224,10 @@ function planStructure({ chains }: DesiredFirewall, observed: ObservedFirewall) 
   );
 }
 
-function sameSet(declared: SetDeclaration, now: { interval: boolean; timeout: boolean; map: boolean; keyLength: number } | undefined): boolean {
+function sameSet(
+  declared: SetDeclaration,
+  now: { interval: boolean; timeout: boolean; map: boolean; keyLength: number } | undefined,
+): boolean {
   if (now === undefined) return true;
   return (
     now.interval === declared.interval &&
@@ -217,7 +243,9 @@ function sameBase(a: BaseChain | null, b: BaseChain | null): boolean {
 }
 
 function sameRules({ rules }: Chain, now: ObservedChain | undefined): boolean {
-  return now !== undefined && now.rules.length === rules.length && rules.every(({ comment }, i) => comment === now.rules[i]);
+  return (
+    now !== undefined && now.rules.length === rules.length && rules.every(({ comment }, i) => comment === now.rules[i])
+  );
 }
 
 function elementChange(set: string, desired: Elements, observed: Elements): ElementChange {

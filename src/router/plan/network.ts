@@ -174,7 +174,11 @@ function neighbourKey({ link, address, mac }: Neighbour): string {
   return `${link} ${address} ${mac}`;
 }
 
-function planPorts(desired: DesiredNetwork, { links }: ObservedNetwork, deleted: readonly ObservedLink[]): NetworkOperation[] {
+function planPorts(
+  desired: DesiredNetwork,
+  { links }: ObservedNetwork,
+  deleted: readonly ObservedLink[],
+): NetworkOperation[] {
   const bridgeGoes = deleted.some(({ name }) => name === bridge);
   const leave = links.filter(({ name, master }) => master === bridge && !bridgeGoes && !desired.ports.includes(name));
   const join = links.filter(({ name, master }) => desired.ports.includes(name) && (master !== bridge || bridgeGoes));

@@ -3,9 +3,28 @@ import type { Binding } from '../../model/access.ts';
 import type { Config } from '../../model/config.ts';
 import type { PresharedKey, PrivateKey } from '../../model/key.ts';
 import type { Clock, Lease } from '../../model/lease.ts';
-import { compileDhcp, type DesiredDhcp, type DhcpOperation, type DhcpPaths, type ObservedDhcp, planDhcp } from './dhcp.ts';
-import { compileFirewall, type DesiredFirewall, type FirewallOperation, type ObservedFirewall, planFirewall } from './firewall.ts';
-import { compileNetwork, type DesiredNetwork, type NetworkOperation, type ObservedNetwork, planNetwork } from './network.ts';
+import {
+  compileDhcp,
+  type DesiredDhcp,
+  type DhcpOperation,
+  type DhcpPaths,
+  type ObservedDhcp,
+  planDhcp,
+} from './dhcp.ts';
+import {
+  compileFirewall,
+  type DesiredFirewall,
+  type FirewallOperation,
+  type ObservedFirewall,
+  planFirewall,
+} from './firewall.ts';
+import {
+  compileNetwork,
+  type DesiredNetwork,
+  type NetworkOperation,
+  type ObservedNetwork,
+  planNetwork,
+} from './network.ts';
 import {
   compileWireguard,
   type DesiredWireguard,

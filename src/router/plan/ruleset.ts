@@ -20,7 +20,12 @@ export interface SetDeclaration {
   readonly keyLength: number;
 }
 
-function set(name: string, type: string, keyLength: number, flags: { interval?: true; timeout?: true; data?: string } = {}): SetDeclaration {
+function set(
+  name: string,
+  type: string,
+  keyLength: number,
+  flags: { interval?: true; timeout?: true; data?: string } = {},
+): SetDeclaration {
   const { interval = false, timeout = false, data = null } = flags;
   return { name, type, interval, timeout, data, keyLength };
 }
@@ -224,7 +229,11 @@ function base(name: string, base: BaseChain, rules: readonly string[]): Chain {
 }
 
 function chain(name: string, rules: readonly string[]): Chain {
-  return { name, base: null, rules: rules.map((text, i) => ({ text, comment: `${name} ${i + 1} ${fingerprint(text)}` })) };
+  return {
+    name,
+    base: null,
+    rules: rules.map((text, i) => ({ text, comment: `${name} ${i + 1} ${fingerprint(text)}` })),
+  };
 }
 
 const hookNumbers = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;

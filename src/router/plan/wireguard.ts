@@ -42,7 +42,12 @@ export type ObservedWireguard = readonly ObservedWireguardDevice[];
 
 export type WireguardOperation =
   | { readonly kind: 'wireguard.remove-peers'; readonly device: string; readonly peers: readonly PublicKey[] }
-  | { readonly kind: 'wireguard.configure'; readonly device: string; readonly privateKey: PrivateKey; readonly listenPort: number }
+  | {
+      readonly kind: 'wireguard.configure';
+      readonly device: string;
+      readonly privateKey: PrivateKey;
+      readonly listenPort: number;
+    }
   /** Adds peers, or replaces what is said of them; endpoint, session and counters of a known peer stay. */
   | { readonly kind: 'wireguard.set-peers'; readonly device: string; readonly peers: readonly Peer[] };
 
@@ -67,7 +72,12 @@ export function compileWireguard({ config, hubPrivateKey, presharedKeys }: Wireg
 
 /** Removals come first: a right taken away is gone before anything is given. */
 export function planWireguard(desired: DesiredWireguard, observed: ObservedWireguard): readonly WireguardOperation[] {
-  return desired.flatMap((device) => planDevice(device, observed.find(({ name }) => name === device.name)));
+  return desired.flatMap((device) =>
+    planDevice(
+      device,
+      observed.find(({ name }) => name === device.name),
+    ),
+  );
 }
 
 function planDevice(device: WireguardDevice, now: ObservedWireguardDevice | undefined): readonly WireguardOperation[] {

@@ -71,7 +71,12 @@ function clients(config: Config, leased: readonly Binding[], hub: Address): read
   // Grants are made from and to exactly the prefixes that clients are listed under.
   const reach = Map.groupBy(all, ({ from }) => from);
   const reachedBy = Map.groupBy(all, ({ to }) => to);
-  const client = (source: Prefix, side: ZoneClient['side'], application: string | null, hubIs: Address): ZoneClient => ({
+  const client = (
+    source: Prefix,
+    side: ZoneClient['side'],
+    application: string | null,
+    hubIs: Address,
+  ): ZoneClient => ({
     source,
     side,
     application,
@@ -98,7 +103,8 @@ function unique(list: readonly Prefix[]): readonly Prefix[] {
 
 export function planZone(desired: DesiredZone, observed: ObservedZone): readonly ZoneOperation[] {
   const serial = observed?.serial ?? 0;
-  if (observed !== null && JSON.stringify({ ...desired, serial }) === JSON.stringify(ordered(observed, desired))) return [];
+  if (observed !== null && JSON.stringify({ ...desired, serial }) === JSON.stringify(ordered(observed, desired)))
+    return [];
   // RFC 1982: the next serial, never zero.
   return [{ kind: 'zone.write', zone: { ...desired, serial: (serial % 0xffff_ffff) + 1 } }];
 }
@@ -106,5 +112,8 @@ export function planZone(desired: DesiredZone, observed: ObservedZone): readonly
 /** The observed zone with its fields in the order of ours, so that texts can be compared. */
 function ordered(observed: Zone, desired: DesiredZone): Zone {
   const keys = Object.keys(desired) as (keyof DesiredZone)[];
-  return { ...(Object.fromEntries(keys.map((key) => [key, observed[key]])) as unknown as DesiredZone), serial: observed.serial };
+  return {
+    ...(Object.fromEntries(keys.map((key) => [key, observed[key]])) as unknown as DesiredZone),
+    serial: observed.serial,
+  };
 }

@@ -1,7 +1,15 @@
 // The store: configuration, secrets and leases in one SQLite file; every save is one transaction.
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { type Config, config as configSchema, initialConfig, type ListNoun, listNouns, parse, singleNouns } from '../../model/config.ts';
+import {
+  type Config,
+  config as configSchema,
+  initialConfig,
+  type ListNoun,
+  listNouns,
+  parse,
+  singleNouns,
+} from '../../model/config.ts';
 import { Conflict, InvalidInput } from '../../model/errors.ts';
 import { decodeKey, encodeKey, type PresharedKey, type PrivateKey, Secret } from '../../model/key.ts';
 import type { Lease } from '../../model/lease.ts';
@@ -96,7 +104,10 @@ export class Store {
    * Runs the change and writes all of what it did, or nothing.
    * @throws InvalidInput when the result breaks a rule of the model, Conflict for a stale revision, and what `change` throws.
    */
-  save<T>(options: SaveOptions, change: (transaction: Transaction) => T): { readonly result: T; readonly revision: number } {
+  save<T>(
+    options: SaveOptions,
+    change: (transaction: Transaction) => T,
+  ): { readonly result: T; readonly revision: number } {
     const before = this.#snapshot;
     if (options.revision !== undefined && options.revision !== before.revision) {
       throw new Conflict('revision', `The configuration has changed: it is at revision ${before.revision} now.`);
@@ -174,7 +185,9 @@ export class Store {
     const [problem] = problems(parsed, { hubPublicKey });
     if (problem !== undefined) {
       const own = problem.noun === editing?.noun && problem.id === editing.id;
-      const path = own ? problem.field : [problem.noun, problem.id, problem.field].filter((part) => part !== '').join('.');
+      const path = own
+        ? problem.field
+        : [problem.noun, problem.id, problem.field].filter((part) => part !== '').join('.');
       throw new InvalidInput(path, problem.message);
     }
     return parsed;
@@ -205,7 +218,8 @@ export class Store {
       this.#database.prepare('DELETE FROM object WHERE noun = ? AND id = ?').run(noun, id);
       this.#database.prepare('DELETE FROM secret WHERE row = ?').run(id);
       const presharedKey = before?.['presharedKey'];
-      if (typeof presharedKey === 'string') this.#database.prepare('DELETE FROM secret WHERE row = ?').run(presharedKey);
+      if (typeof presharedKey === 'string')
+        this.#database.prepare('DELETE FROM secret WHERE row = ?').run(presharedKey);
       return;
     }
     this.#database.prepare('INSERT OR REPLACE INTO object (noun, id, body) VALUES (?, ?, ?)').run(noun, id, bodyAfter);
@@ -225,7 +239,9 @@ export class Store {
     const secrets = this.#secrets();
     const { raw, damaged } = this.#objects(secrets);
     const config = parse(configSchema, raw) as Config;
-    const revision = Number(this.#database.prepare('SELECT max(revision) AS revision FROM revision').get()?.['revision'] ?? 0);
+    const revision = Number(
+      this.#database.prepare('SELECT max(revision) AS revision FROM revision').get()?.['revision'] ?? 0,
+    );
     const presharedKeys = new Map<string, PresharedKey>();
     for (const { presharedKey } of [...config.servers, ...config.devices]) {
       const bytes = presharedKey === null ? null : secrets.get(`preshared key ${presharedKey}`);
@@ -261,9 +277,15 @@ export class Store {
     return made;
   }
 
-  #objects(secrets: ReadonlyMap<string, Uint8Array | null>): { raw: Record<string, unknown>; damaged: Snapshot['damaged'] } {
+  #objects(secrets: ReadonlyMap<string, Uint8Array | null>): {
+    raw: Record<string, unknown>;
+    damaged: Snapshot['damaged'];
+  } {
     const raw: Record<string, unknown> = { ...initialConfig };
-    const lists = Object.fromEntries(listNouns.map((noun): [ListNoun, unknown[]] => [noun, []])) as Record<ListNoun, unknown[]>;
+    const lists = Object.fromEntries(listNouns.map((noun): [ListNoun, unknown[]] => [noun, []])) as Record<
+      ListNoun,
+      unknown[]
+    >;
     const damaged: { noun: ListNoun; id: string; label: string }[] = [];
     for (const row of this.#database.prepare('SELECT noun, id, body FROM object').all()) {
       const { noun, id, body } = row as { noun: string; id: string; body: string };
@@ -302,10 +324,16 @@ function differences(before: Config, after: Config): readonly Difference[] {
   return [...single, ...listNouns.flatMap((noun) => listDifferences(noun, before[noun], after[noun]))];
 }
 
-function listDifferences(noun: ListNoun, before: readonly { id: string }[], after: readonly { id: string }[]): Difference[] {
+function listDifferences(
+  noun: ListNoun,
+  before: readonly { id: string }[],
+  after: readonly { id: string }[],
+): Difference[] {
   const old = new Map(before.map((one) => [one.id, one as Body]));
   const now = new Map(after.map((one) => [one.id, one as Body]));
-  const gone = before.filter(({ id }) => !now.has(id)).map(({ id }) => ({ noun, id, before: old.get(id) ?? null, after: null }));
+  const gone = before
+    .filter(({ id }) => !now.has(id))
+    .map(({ id }) => ({ noun, id, before: old.get(id) ?? null, after: null }));
   const changed = after
     .filter((one) => old.get(one.id) !== one && JSON.stringify(old.get(one.id)) !== JSON.stringify(one))
     .map((one) => ({ noun, id: one.id, before: old.get(one.id) ?? null, after: one as Body }));
