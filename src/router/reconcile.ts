@@ -2,7 +2,16 @@
 import type { Conditions } from './conditions.ts';
 import type { Driver, Drivers } from './drivers/driver.ts';
 import { describe } from './plan/operation.ts';
-import { type Facts, type Intent, type PartName, type Parts, type Planner, partNames, planners } from './plan/plan.ts';
+import {
+  type Facts,
+  type Intent,
+  type Notice,
+  type PartName,
+  type Parts,
+  type Planner,
+  partNames,
+  planners,
+} from './plan/plan.ts';
 
 export interface ReconcilerOptions {
   readonly drivers: Drivers;
@@ -42,6 +51,7 @@ export class Reconciler {
   readonly #waiting = new Set<{ owes: () => readonly PartName[]; done: (applied: boolean) => void }>();
   /** What each part logged last: a change that fails again and again is told once. */
   readonly #told = new Map<PartName, string>();
+  readonly #noticed = new Map<PartName, readonly Notice[]>();
   #running: Promise<void> | null = null;
   #retry: NodeJS.Timeout | undefined;
   #seen = 0;
@@ -171,7 +181,9 @@ export class Reconciler {
     const failures: unknown[] = [];
     for (let round = 0; round < rounds; round++) {
       const desired = planner.compile(this.#options.intent(), this.#options.facts());
-      const operations = planner.plan(desired, await driver.observe());
+      const observed = await driver.observe();
+      const operations = planner.plan(desired, observed);
+      this.#notice(part, planner.notices?.(desired, observed) ?? []);
       if (operations.length === 0) return round > 0;
       failures.length = 0;
       this.#tell(part, operations.map(describe));
@@ -187,6 +199,14 @@ export class Reconciler {
       if (failures.length > 0 && round > 0) break;
     }
     throw failures[0] ?? new Error('Something else keeps changing it back.');
+  }
+
+  #notice(part: PartName, notices: readonly Notice[]): void {
+    for (const { code } of this.#noticed.get(part) ?? []) {
+      if (!notices.some((notice) => notice.code === code)) this.#options.conditions.clear(code);
+    }
+    for (const notice of notices) this.#options.conditions.raise(notice);
+    this.#noticed.set(part, notices);
   }
 
   #tell(part: PartName, lines: readonly string[]): void {

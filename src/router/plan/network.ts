@@ -207,3 +207,9 @@ function difference<T>(desired: readonly T[], observed: readonly T[], key: (one:
     surplus: observed.filter((one) => !wanted.has(key(one))),
   };
 }
+
+/** Ports of the LAN that are not there: a cable adapter unplugged, or a name typed wrong. Nothing can be done about them here. */
+export function missingPorts(desired: DesiredNetwork, observed: ObservedNetwork): readonly string[] {
+  const there = new Set(observed.links.map(({ name }) => name));
+  return desired.ports.filter((port) => !there.has(port));
+}

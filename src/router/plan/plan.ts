@@ -64,15 +64,31 @@ export type PartName = keyof Parts;
 /** The firewall first: what is not allowed is shut before anything new is up. */
 export const partNames: readonly PartName[] = ['firewall', 'network', 'wireguard', 'dhcp', 'zone'];
 
+/** Something that no operation can mend, so that a person has to. */
+export interface Notice {
+  readonly code: string;
+  readonly severity: 'info' | 'warning' | 'error';
+  readonly title: string;
+  readonly remedy: string;
+}
+
 export interface Planner<Name extends PartName> {
   compile(intent: Intent, facts: Facts): Parts[Name]['desired'];
   plan(desired: Parts[Name]['desired'], observed: Parts[Name]['observed']): readonly Parts[Name]['operation'][];
+  notices?(desired: Parts[Name]['desired'], observed: Parts[Name]['observed']): readonly Notice[];
 }
 
 export const planners: { readonly [Name in PartName]: Planner<Name> } = {
   firewall: { compile: (intent, { leased, clock }) => compileFirewall(intent, leased, clock), plan: planFirewall },
-  network: { compile: ({ config }) => compileNetwork(config), plan: planNetwork },
+  network: { compile: ({ config }) => compileNetwork(config), plan: planNetwork, notices: networkNotices },
   wireguard: { compile: compileWireguard, plan: planWireguard },
   dhcp: { compile: ({ config }, { dhcp }) => compileDhcp(config, dhcp), plan: planDhcp },
   zone: { compile: ({ config }, { leased }) => compileZone(config, leased), plan: planZone },
 };
+
+function networkNotices(desired: DesiredNetwork, observed: ObservedNetwork): readonly Notice[] {
+  const missing = missingPorts(desired, observed);
+  if (missing.length === 0) return [];
+  const [title, remedy] = [`There is no network port ${missing.join(', ')}.`, 'Plug it in, or take it out of the LAN.'];
+  return [{ code: 'port-missing', severity: 'warning', title, remedy }];
+}
