@@ -28,6 +28,7 @@ export interface ReconcilerOptions {
 const rounds = 5;
 const shortestBackoff = 500;
 const longestBackoff = 60_000;
+const nothing = Number.POSITIVE_INFINITY;
 
 const trouble: Readonly<Record<PartName, { title: string; remedy: string }>> = {
   firewall: {
@@ -45,8 +46,10 @@ const trouble: Readonly<Record<PartName, { title: string; remedy: string }>> = {
 
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  /** Parts that have to run, with the revision they have not caught up with. */
+  /** Parts that have to look again, with the oldest revision they have not caught up with; `nothing`: only to look. */
   readonly #pending = new Map<PartName, number>();
+  /** The part at work and what it owed when it began: what comes meanwhile is owed anew, since it may have looked already. */
+  #working: { readonly part: PartName; readonly owed: number } | null = null;
   readonly #backoff = new Map<PartName, { until: number; delay: number }>();
   readonly #waiting = new Set<{ owes: () => readonly PartName[]; done: (applied: boolean) => void }>();
   /** What each part logged last: a change that fails again and again is told once. */
@@ -54,7 +57,8 @@ export class Reconciler {
   readonly #noticed = new Map<PartName, readonly Notice[]>();
   #running: Promise<void> | null = null;
   #retry: NodeJS.Timeout | undefined;
-  #seen = 0;
+  /** The newest revision that anybody woke us for. */
+  #known = -1;
   #closed = false;
 
   constructor(options: ReconcilerOptions) {
@@ -63,17 +67,18 @@ export class Reconciler {
 
   /** The newest revision that the whole machine agrees with. */
   get appliedRevision(): number {
-    return this.#pending.size === 0
-      ? this.#seen
-      : Math.min(this.#seen, ...[...this.#pending.values()].map((one) => one - 1));
+    return Math.min(this.#known, ...partNames.map((part) => this.#owed(part) - 1));
   }
 
   /** Has the parts look again, soon. A part that is backing off is tried at once: something has changed. */
   wake(parts: readonly PartName[] = partNames): void {
     if (this.#closed) return;
     const { revision } = this.#options.intent();
+    // A revision heard of before is no news: the parts only look whether the machine still agrees.
+    const owed = revision > this.#known ? revision : nothing;
+    this.#known = Math.max(this.#known, revision);
     for (const part of parts) {
-      if (!this.#pending.has(part)) this.#pending.set(part, revision);
+      this.#owe(part, owed);
       const backoff = this.#backoff.get(part);
       if (backoff !== undefined) this.#backoff.set(part, { ...backoff, until: 0 });
     }
@@ -85,7 +90,7 @@ export class Reconciler {
    * because a part that is left keeps failing.
    */
   applied(revision: number, timeout: number, parts: readonly PartName[] = partNames): Promise<boolean> {
-    const owes = () => parts.filter((part) => (this.#pending.get(part) ?? Number.POSITIVE_INFINITY) <= revision);
+    const owes = () => parts.filter((part) => this.#owed(part) <= revision);
     if (owes().length === 0) return Promise.resolve(true);
     return new Promise((resolve) => {
       const timer = setTimeout(() => entry.done(false), timeout);
@@ -105,6 +110,7 @@ export class Reconciler {
     this.#closed = true;
     clearTimeout(this.#retry);
     await this.#running;
+    for (const { done } of [...this.#waiting]) done(false);
     for (const driver of Object.values(this.#options.drivers)) driver.close();
   }
 
@@ -115,14 +121,16 @@ export class Reconciler {
     for (let due = this.#due(); due.length > 0 && !this.#closed; due = this.#due()) {
       for (const part of due) {
         const { revision } = this.#options.intent();
+        const owed = this.#pending.get(part) ?? nothing;
+        this.#pending.delete(part);
+        this.#working = { part, owed };
         if (await this.#settle(part)) {
           changed.add(part);
           // A device made by the network part is an empty one for the tunnel part.
-          if (part === 'network' && !this.#pending.has('wireguard')) this.#pending.set('wireguard', revision);
+          if (part === 'network') this.#owe('wireguard', nothing);
         }
-        const owed = this.#pending.get(part);
-        if (owed !== undefined && owed <= revision && !this.#backoff.has(part)) this.#pending.delete(part);
-        if (this.#pending.size === 0) this.#seen = Math.max(this.#seen, revision);
+        this.#working = null;
+        if (this.#backoff.has(part)) this.#owe(part, Math.min(owed, revision));
         this.#tellWaiting();
       }
     }
@@ -130,6 +138,14 @@ export class Reconciler {
     this.#options.onRun?.([...changed]);
     this.#tellWaiting();
     this.#scheduleRetry();
+  }
+
+  #owe(part: PartName, revision: number): void {
+    this.#pending.set(part, Math.min(this.#pending.get(part) ?? nothing, revision));
+  }
+
+  #owed(part: PartName): number {
+    return Math.min(this.#pending.get(part) ?? nothing, this.#working?.part === part ? this.#working.owed : nothing);
   }
 
   #tellWaiting(): void {

@@ -20,7 +20,7 @@ const PASSED = /^(PATH|HOME|TERM|LANG|LC_.*|CI|NO_COLOR|FORCE_COLOR|NODE_.*|VITE
 
 /**
  * Quick under emulation, weak in security: nothing here faces anyone. norandmaps is the one that counts: with every
- * program at the same address QEMU reuses its translations, and a process starts three times quicker.
+ * program at the same address QEMU reuses its translations, and a process starts two to three times quicker.
  */
 export const PARAMETERS = [
   'console=ttyS0 quiet panic=1 oops=panic reboot=t random.trust_cpu=on',

@@ -8,7 +8,7 @@ while read -r module; do
   $b insmod "/modules/$module.ko" || echo "cannot load $module"
 done </modules/order
 
-# cache=loose: the host's files are taken not to change during the run; node starts five times quicker.
+# cache=loose keeps what was read: the host's files are taken not to change during the run.
 $b mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=1048576,cache=loose host /host || exit 1
 $b mount -t tmpfs -o size=75% layer /layer
 $b mkdir /layer/upper /layer/work

@@ -21,7 +21,7 @@ export interface Kernel {
 /** Packages that depend on the current kernel: Debian, then Ubuntu. */
 const META = ['linux-image-amd64', 'linux-image-virtual', 'linux-image-generic'] as const;
 
-/** What nothing here needs: two thirds of the modules. */
+/** What nothing here needs: more than half of the modules' size. */
 const UNUSED = [
   'sound',
   'arch/x86/kvm',

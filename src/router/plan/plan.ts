@@ -21,6 +21,7 @@ import {
 import {
   compileNetwork,
   type DesiredNetwork,
+  missingPorts,
   type NetworkOperation,
   type ObservedNetwork,
   planNetwork,
