@@ -24,16 +24,23 @@ const dottedQuad = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1
 
 /** @throws InvalidInput for anything but one address without zone, prefix or leading zeros. */
 export function parseAddress(text: string): Address {
-  const quad = dottedQuad.exec(text);
-  if (quad !== null) {
-    if (quad.slice(1).every((byte) => Number(byte) <= 255)) return text as Address;
-  } else if (text.includes(':') && !text.includes('%') && text.length <= 45 && ipaddr.IPv6.isValid(text)) {
+  if (isDottedQuad(text)) return text as Address;
+  if (text.includes(':') && !text.includes('%') && text.length <= 45 && ipaddr.IPv6.isValid(text)) {
+    // The package also reads 0x10.0.0.1 and 010.0.0.1 at the end (RFC 4291 §2.2 means decimal bytes).
+    const tail = text.slice(text.lastIndexOf(':') + 1);
+    if (tail.includes('.') && !isDottedQuad(tail))
+      throw new InvalidInput('', `“${shorten(text)}” is not an IP address.`);
     const parsed = ipaddr.IPv6.parse(text);
     if (parsed.isIPv4MappedAddress())
       throw new InvalidInput('', `${text} is an IPv4-mapped address: write it as IPv4.`);
     return parsed.toRFC5952String() as Address;
   }
   throw new InvalidInput('', `“${shorten(text)}” is not an IP address.`);
+}
+
+function isDottedQuad(text: string): boolean {
+  const quad = dottedQuad.exec(text);
+  return quad?.slice(1).every((byte) => Number(byte) <= 255) === true;
 }
 
 /** @throws InvalidInput also when host bits are set: a typing mistake that would open more than meant. */

@@ -61,7 +61,7 @@ async function main(): Promise<void> {
   const startedAt = Date.now();
   mkdirSync(values.state, { recursive: true, mode: 0o700 });
   mkdirSync(values.run, { recursive: true, mode: 0o755 });
-  const dhcp = { folder: join(values.run, 'dhcp') };
+  const dhcp = { folder: join(values.run, 'dhcp'), leases: join(values.state, 'dhcp') };
   const store = await openStore(values.state);
   const changes = new Set<() => void>();
   const changed = () => {
@@ -121,7 +121,7 @@ async function main(): Promise<void> {
     listen(createApp(services, principal, log), join(values.run, name), mode);
   tick();
   reconciler.wake();
-  const listeners = listenToKernel(reconciler, dhcp.folder);
+  const listeners = listenToKernel(reconciler, dhcp.leases);
   const slow = setInterval(() => {
     tick();
     reconciler.wake();

@@ -74,7 +74,7 @@ export class Reconciler {
   wake(parts: readonly PartName[] = partNames): void {
     if (this.#closed) return;
     const { revision } = this.#options.intent();
-    // A revision heard of before is no news: the parts only look whether the machine still agrees.
+    // A revision heard of before is no news: the parts only look whether the machine still agrees with it.
     const owed = revision > this.#known ? revision : nothing;
     this.#known = Math.max(this.#known, revision);
     for (const part of parts) {
@@ -120,24 +120,31 @@ export class Reconciler {
     const changed = new Set<PartName>();
     for (let due = this.#due(); due.length > 0 && !this.#closed; due = this.#due()) {
       for (const part of due) {
-        const { revision } = this.#options.intent();
-        const owed = this.#pending.get(part) ?? nothing;
-        this.#pending.delete(part);
-        this.#working = { part, owed };
-        if (await this.#settle(part)) {
-          changed.add(part);
-          // A device made by the network part is an empty one for the tunnel part.
-          if (part === 'network') this.#owe('wireguard', nothing);
-        }
-        this.#working = null;
-        if (this.#backoff.has(part)) this.#owe(part, Math.min(owed, revision));
-        this.#tellWaiting();
+        if (await this.#work(part)) changed.add(part);
+        // A lease is in a hurry: it waits for one part at most, not for all of them.
+        if (part !== 'firewall' && this.#due().includes('firewall') && (await this.#work('firewall')))
+          changed.add('firewall');
       }
     }
     this.#running = null;
     this.#options.onRun?.([...changed]);
     this.#tellWaiting();
     this.#scheduleRetry();
+  }
+
+  /** One part until it is quiet or has failed. Whether it changed anything. */
+  async #work(part: PartName): Promise<boolean> {
+    const { revision } = this.#options.intent();
+    const owed = this.#pending.get(part) ?? nothing;
+    this.#pending.delete(part);
+    this.#working = { part, owed };
+    const changed = await this.#settle(part);
+    this.#working = null;
+    // A device made by the network part is an empty one for the tunnel part.
+    if (changed && part === 'network') this.#owe('wireguard', nothing);
+    if (this.#backoff.has(part)) this.#owe(part, Math.min(owed, revision));
+    this.#tellWaiting();
+    return changed;
   }
 
   #owe(part: PartName, revision: number): void {

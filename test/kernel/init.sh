@@ -15,6 +15,10 @@ $b mkdir /layer/upper /layer/work
 $b mount -t overlay -o lowerdir=/host,upperdir=/layer/upper,workdir=/layer/work root /root || exit 1
 
 $b mkdir -p /dev/pts /dev/shm
+$b ln -s /proc/self/fd /dev/fd
+$b ln -s /proc/self/fd/0 /dev/stdin
+$b ln -s /proc/self/fd/1 /dev/stdout
+$b ln -s /proc/self/fd/2 /dev/stderr
 $b mount -t devpts -o mode=620,ptmxmode=666 pts /dev/pts
 $b mount -t tmpfs shm /dev/shm
 $b mount -t cgroup2 cgroup /sys/fs/cgroup

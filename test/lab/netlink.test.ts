@@ -260,7 +260,7 @@ describe('sockets', () => {
     });
   });
 
-  it('keep their memory over a hundred thousand requests', () => {
+  it('keep their memory over a hundred thousand requests', { timeout: 600_000 }, () => {
     expect(scenario('manyRequests').grownMegabytes).toBeLessThan(30);
   });
 

@@ -24,11 +24,13 @@ export function call(socketPath: string, method: string, path: string, body?: un
       incoming.once('error', reject);
       incoming.once('end', () => {
         const applied = incoming.headers['x-applied'];
-        resolve({
-          status: incoming.statusCode ?? 0,
-          body: answer === '' ? null : JSON.parse(answer),
-          applied: applied === undefined ? null : applied === 'true',
-        });
+        const status = incoming.statusCode ?? 0;
+        try {
+          const body = answer === '' ? null : JSON.parse(answer);
+          resolve({ status, body, applied: applied === undefined ? null : applied === 'true' });
+        } catch {
+          reject(new Error(`What answers at ${socketPath} is not the router (status ${status}).`));
+        }
       });
     });
     outgoing.once('error', reject);
@@ -40,8 +42,12 @@ export function call(socketPath: string, method: string, path: string, body?: un
 export function follow(socketPath: string, path: string, write: (text: string) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const outgoing = request({ socketPath, path }, (incoming) => {
+      if (incoming.statusCode !== 200) reject(new Error(`The router refused (status ${incoming.statusCode}).`));
+      let rest = '';
       incoming.setEncoding('utf8').on('data', (part: string) => {
-        for (const line of part.split('\n')) if (line.startsWith('data: ')) write(`${line.slice(6)}\n`);
+        const lines = (rest + part).split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) if (line.startsWith('data: ')) write(`${line.slice(6)}\n`);
       });
       incoming.once('end', resolve);
       incoming.once('error', reject);

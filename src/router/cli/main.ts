@@ -14,7 +14,11 @@ interface Failure {
   readonly message: string;
 }
 
-type Outcome = { readonly answer: unknown; readonly text: string } | { readonly failure: Failure };
+/** Both when it was saved and is not in the kernel yet: the answer may hold what is shown only once. */
+interface Outcome {
+  readonly done?: { readonly answer: unknown; readonly text: string };
+  readonly failure?: Failure;
+}
 
 const usage = [
   'apn [--json] COMMAND …',
@@ -62,8 +66,9 @@ async function execute(line: readonly string[], socketPath: string): Promise<Out
       };
       return fail(codes[status] ?? exitCodes.other, path, message);
     }
-    if (applied === false) return fail(exitCodes.notApplied, '', 'Saved, but not in the kernel yet: see apn status.');
-    return { answer: body, text: command.show(body as never) };
+    const done = { answer: body, text: command.show(body as never) };
+    if (applied !== false) return { done };
+    return { done, ...fail(exitCodes.notApplied, '', 'Saved, but not in the kernel yet: see apn status.') };
   } catch (error) {
     if (error instanceof InvalidInput) return fail(exitCodes.invalid, error.path, error.message);
     const { code } = error as NodeJS.ErrnoException;
@@ -73,7 +78,7 @@ async function execute(line: readonly string[], socketPath: string): Promise<Out
   }
 }
 
-function fail(code: number, path: string, message: string): Outcome {
+function fail(code: number, path: string, message: string): { readonly failure: Failure } {
   return { failure: { code, path, message } };
 }
 
@@ -86,10 +91,11 @@ async function batch(socketPath: string): Promise<number> {
   let worst = 0;
   for await (const line of createInterface({ input: process.stdin })) {
     if (line.trim() === '') continue;
-    const outcome = await execute(split(line), socketPath);
-    const answer = 'failure' in outcome ? { error: outcome.failure } : outcome.answer;
-    if ('failure' in outcome) worst = outcome.failure.code;
-    process.stdout.write(`${JSON.stringify(answer)}\n`);
+    const { done, failure } = await execute(split(line), socketPath);
+    if (failure !== undefined) worst = failure.code;
+    process.stdout.write(
+      `${JSON.stringify(failure === undefined ? done?.answer : { error: failure, answer: done?.answer })}\n`,
+    );
   }
   return worst;
 }
@@ -109,18 +115,18 @@ async function main(): Promise<number> {
     return 0;
   }
   const json = args.options.has('--json');
-  const outcome = await execute(line, socketPath);
-  if ('failure' in outcome) {
-    const { code, path, message } = outcome.failure;
-    const people = path === '' ? message : `${path}: ${message}`;
-    process.stderr.write(json ? `${JSON.stringify({ error: { path, message } })}\n` : `apn: ${people}\n`);
-    return code;
-  }
-  process.stdout.write(`${json ? JSON.stringify(outcome.answer, null, 2) : outcome.text}\n`);
-  return 0;
+  const { done, failure } = await execute(line, socketPath);
+  if (done !== undefined) process.stdout.write(`${json ? JSON.stringify(done.answer, null, 2) : done.text}\n`);
+  return failure === undefined ? 0 : tell(failure, json);
+}
+
+function tell({ code, path, message }: Failure, json: boolean): number {
+  const people = path === '' ? message : `${path}: ${message}`;
+  process.stderr.write(json ? `${JSON.stringify({ error: { path, message } })}\n` : `apn: ${people}\n`);
+  return code;
 }
 
 process.exitCode = await main().catch((error: Error) => {
-  process.stderr.write(`apn: ${error.message}\n`);
-  return exitCodes.other;
+  const [code, path] = error instanceof InvalidInput ? [exitCodes.invalid, error.path] : [exitCodes.other, ''];
+  return tell({ code, path, message: error.message }, process.argv.includes('--json'));
 });

@@ -28,10 +28,7 @@ export function needs(permission: Permission): MiddlewareHandler<Env> {
 
 /** @throws Error when a route does not say what it needs: the router then does not start. */
 export function checkPermissions(app: Hono<Env>): void {
-  const routes = Map.groupBy(
-    app.routes.filter(({ method }) => method !== 'ALL'),
-    ({ method, path }) => `${method} ${path}`,
-  );
+  const routes = Map.groupBy(app.routes, ({ method, path }) => `${method} ${path}`);
   for (const [name, handlers] of routes) {
     const [first] = handlers;
     if (first === undefined || !declared.has(first.handler))
@@ -41,11 +38,24 @@ export function checkPermissions(app: Hono<Env>): void {
 
 /** The request body against a schema. @throws InvalidInput naming the field. */
 export async function body<T>(c: Context<Env>, schema: z.ZodType<T>): Promise<T> {
-  if (Number(c.req.header('content-length') ?? 0) > largestBody)
-    throw new InvalidInput('', 'The request is too large.');
-  const text = await c.req.text();
-  if (text.length > largestBody) throw new InvalidInput('', 'The request is too large.');
+  const text = await boundedText(c);
   return parse(schema, parseJson(text === '' ? '{}' : text));
+}
+
+/** Reads no further than the limit, whatever length was announced or not. */
+async function boundedText(c: Context<Env>): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let size = Number(c.req.header('content-length') ?? 0);
+  if (size <= largestBody) {
+    size = 0;
+    for await (const part of c.req.raw.body ?? []) {
+      size += part.length;
+      if (size > largestBody) break;
+      parts.push(part);
+    }
+  }
+  if (size > largestBody) throw new InvalidInput('', 'The request is too large.');
+  return Buffer.concat(parts).toString();
 }
 
 export interface Editing {
@@ -71,7 +81,7 @@ export async function save<T>(
       actor: actor(c),
       summary: editing.summary,
       editing,
-      ...(expected === undefined ? {} : { revision: Number(expected.replaceAll('"', '')) }),
+      ...(expected === undefined || expected === '*' ? {} : { revision: Number(expected.replaceAll('"', '')) }),
     },
     change,
   );

@@ -78,7 +78,7 @@ export const leases = new Hono<Env>()
   })
   /** By id, or every live lease for exactly this source. */
   .delete('/:lease{.+}', needs('manage'), async (c) => {
-    const reference = decodeURIComponent(c.req.param('lease'));
+    const reference = c.req.param('lease');
     const { clock, store } = c.get('services');
     const now = clock();
     const live = store.snapshot.leases.filter((lease) => stateOf(lease, now) !== 'expired');

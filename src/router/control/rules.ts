@@ -35,7 +35,7 @@ export const rules = new Hono<Env>()
   })
   /** By id, or every rule for exactly this source. */
   .delete('/:rule{.+}', needs('manage'), async (c) => {
-    const reference = decodeURIComponent(c.req.param('rule'));
+    const reference = c.req.param('rule');
     const removed = configOf(c).rules.filter(({ id, source }) =>
       [id, source, sourceText(source)].includes(reference as typeof source),
     );

@@ -9,8 +9,8 @@ import type { DhcpPaths, ObservedDhcp } from '../plan/dhcp.ts';
 import type { Driver } from './driver.ts';
 import { run } from './run.ts';
 
-export function createDhcpDriver({ folder }: DhcpPaths): Driver<'dhcp'> {
-  mkdirSync(folder, { recursive: true, mode: 0o755 });
+export function createDhcpDriver({ folder, leases }: DhcpPaths): Driver<'dhcp'> {
+  for (const path of [folder, leases]) mkdirSync(path, { recursive: true, mode: 0o755 });
   const hostsFile = join(folder, 'dnsmasq.hosts');
   const pidFile = join(folder, 'dnsmasq.pid');
   const running = () => runningDnsmasq(folder);
@@ -100,14 +100,19 @@ function alive(pid: number): boolean {
   return state !== undefined && state !== 'Z';
 }
 
+/** A name that a stranger chose: kept when it is one label of a host name, else `*` as for none. */
+function hostNameOf(text: string): string {
+  return /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(text) ? text : '*';
+}
+
 /** What dnsmasq has handed out: lines of `expiry MAC address name client-id`. Lines of other kinds are passed over. */
-export function readDhcpLeases({ folder }: DhcpPaths): readonly (Binding & { readonly hostName: string })[] {
-  const lines = readText(join(folder, 'dnsmasq.leases'))?.split('\n') ?? [];
+export function readDhcpLeases({ leases }: DhcpPaths): readonly (Binding & { readonly hostName: string })[] {
+  const lines = readText(join(leases, 'dnsmasq.leases'))?.split('\n') ?? [];
   return lines.flatMap((line) => {
     const [, mac, address, hostName = '*'] = line.split(' ');
     if (mac === undefined || address === undefined) return [];
     try {
-      return [{ mac: parseMac(mac), address: parseAddress(address) as Address, hostName }];
+      return [{ mac: parseMac(mac), address: parseAddress(address) as Address, hostName: hostNameOf(hostName) }];
     } catch {
       return [];
     }

@@ -5,9 +5,12 @@ import type { Config } from '../../model/config.ts';
 import { fingerprint } from './fingerprint.ts';
 import { bridge } from './network.ts';
 
-/** Everything dnsmasq reads and writes is in one folder. */
+/** Where dnsmasq's files are. */
 export interface DhcpPaths {
+  /** What the router writes for it. */
   readonly folder: string;
+  /** Folder of its leases, which outlive a reboot: a device asks again only after half its time, and is cut off till then. */
+  readonly leases: string;
 }
 
 export interface DesiredDhcp {
@@ -34,7 +37,7 @@ export type DhcpOperation =
 const leaseSeconds = 12 * 3600;
 
 /** Null when there is nothing to serve. */
-export function compileDhcp(config: Config, { folder }: DhcpPaths): DesiredDhcp | null {
+export function compileDhcp(config: Config, { folder, leases }: DhcpPaths): DesiredDhcp | null {
   const { lan, lanDevices, network } = config;
   if (lan === null || lan.dhcp === null) return null;
   const lines = [
@@ -46,7 +49,7 @@ export function compileDhcp(config: Config, { folder }: DhcpPaths): DesiredDhcp 
     'no-hosts',
     'no-ping',
     ...(lan.topology === 'router' ? ['dhcp-authoritative'] : []),
-    `dhcp-leasefile=${folder}/dnsmasq.leases`,
+    `dhcp-leasefile=${leases}/dnsmasq.leases`,
     `dhcp-hostsfile=${folder}/dnsmasq.hosts`,
     `dhcp-range=${lan.dhcp.from},${lan.dhcp.to},${netmask(lan.range)},${leaseSeconds}`,
     `dhcp-option=option:router,${lan.address}`,

@@ -169,67 +169,106 @@ function accessElements(all: readonly Grant[]): readonly Element[] {
 /** How far the kernel's end of an element may be from ours before it is set anew. Milliseconds. */
 export const deadlineTolerance = 500;
 
-/** Structure, then elements, both as single transactions; then flows that lost their right are forgotten. */
+/**
+ * Structure and elements as single transactions; then flows that lost their right are forgotten. Where chains and
+ * elements both change, old elements never meet new rules, nor new elements old ones: what goes, goes before the load.
+ */
 export function planFirewall(desired: DesiredFirewall, observed: ObservedFirewall): readonly FirewallOperation[] {
-  const load = planStructure(desired, observed);
-  const fresh = observed === null || load?.why === 'sets differ';
-  const now = fresh ? null : observed;
-  const changes = sets
-    .map(({ name }) =>
-      elementChange(name, desired.elements.get(name) ?? new Map(), now?.elements.get(name) ?? new Map()),
-    )
-    .filter(({ add, remove }) => add.length > 0 || remove.length > 0);
+  const structure = planStructure(desired, observed);
+  // Elements of a set that is not as declared cannot be read; it goes with the table.
+  const now = new Map(
+    sets.map((one) => [one.name, isThere(one, observed) ? observed?.elements.get(one.name) : undefined]),
+  );
+  const from = (elements: ReadonlyMap<string, Elements | undefined>) =>
+    sets.map(({ name }) => elementChange(name, desired.elements.get(name), elements.get(name)));
+  const changes = from(now);
   const flows = changes.flatMap(cuts);
   return [
-    ...(load === null ? [] : [load]),
-    ...(changes.length === 0 ? [] : [{ kind: 'firewall.elements' as const, changes }]),
+    ...steps(structure, changes, () => from(new Map())),
     ...(flows.length === 0 ? [] : [{ kind: 'firewall.cut' as const, flows }]),
   ];
 }
 
-function planStructure({ chains }: DesiredFirewall, observed: ObservedFirewall) {
-  const load = (script: readonly string[], why: string) => ({
-    kind: 'firewall.load' as const,
-    script: `${script.join('\n')}\n`,
-    why,
-  });
-  if (observed === null) return load([...declarations(chains), ...refill(chains)], 'no table');
-  // A set's type cannot change. Deleting the table is for this alone: it loses packets and every timeout.
-  if (sets.some((one) => !sameSet(one, observed.sets.get(one.name)))) {
-    return load(
-      [`add table inet ${table}`, `delete table inet ${table}`, ...declarations(chains), ...refill(chains)],
-      'sets differ',
-    );
-  }
-  const there = new Map(observed.chains.map((chain) => [chain.name, chain]));
-  const wrongHook = chains.filter(
-    ({ name, base }) => there.has(name) && !sameBase(base, there.get(name)?.base ?? null),
-  );
-  const differing = chains.filter((chain) => wrongHook.includes(chain) || !sameRules(chain, there.get(chain.name)));
-  const strange = observed.chains.filter(({ name }) => !chains.some((chain) => chain.name === name));
-  const missingSets = sets.filter(({ name }) => !observed.sets.has(name));
-  if (differing.length === 0 && strange.length === 0 && missingSets.length === 0) return null;
-  return load(
-    [
-      // Everything that could jump to a chain is emptied before that chain goes.
-      ...[...wrongHook, ...strange].map(({ name }) => `flush chain inet ${table} ${name}`),
-      ...(wrongHook.length > 0 || strange.length > 0
-        ? chains.filter(({ name }) => there.has(name)).map(({ name }) => `flush chain inet ${table} ${name}`)
-        : []),
-      ...[...wrongHook, ...strange].map(({ name }) => `delete chain inet ${table} ${name}`),
-      ...declarations(chains),
-      ...refill(wrongHook.length > 0 || strange.length > 0 ? chains : differing),
-    ],
-    'chains differ',
-  );
+function steps(
+  structure: Structure | null,
+  changes: readonly ElementChange[],
+  everything: () => readonly ElementChange[],
+): readonly FirewallOperation[] {
+  if (structure === null) return changeOf(changes);
+  const { load, rebuilds } = structure;
+  if (rebuilds) return [load, ...changeOf(everything())];
+  return [...changeOf(changes.map(taken)), load, ...changeOf(changes.map(given))];
 }
 
-function sameSet(
-  declared: SetDeclaration,
-  now: { interval: boolean; timeout: boolean; map: boolean; keyLength: number } | undefined,
-): boolean {
-  if (now === undefined) return true;
+function changeOf(all: readonly ElementChange[]): readonly FirewallOperation[] {
+  const changes = all.filter(({ add, remove }) => add.length > 0 || remove.length > 0);
+  return changes.length === 0 ? [] : [{ kind: 'firewall.elements', changes }];
+}
+
+/** The part of a change that allows less: what goes, and what ends earlier. */
+function taken({ set, remove, add }: ElementChange): ElementChange {
+  const next = keyed(add);
+  const less = remove.filter((one) => end(next.get(identityOf(one))) < end(one));
+  return { set, remove: less, add: less.flatMap((one) => next.get(identityOf(one)) ?? []) };
+}
+
+/** The rest of it. */
+function given(change: ElementChange): ElementChange {
+  const done = taken(change);
+  const known = new Set([...done.remove, ...done.add]);
+  const left = (all: readonly Element[]) => all.filter((one) => !known.has(one));
+  return { set: change.set, remove: left(change.remove), add: left(change.add) };
+}
+
+/** When it ends, as a number to compare; what is not there has ended always. */
+function end(element: Element | undefined): number {
+  if (element === undefined) return Number.NEGATIVE_INFINITY;
+  return element.deadline ?? Number.POSITIVE_INFINITY;
+}
+
+interface Structure {
+  readonly load: FirewallOperation;
+  /** The sets are new and empty afterwards. */
+  readonly rebuilds: boolean;
+}
+
+function planStructure({ chains }: DesiredFirewall, observed: ObservedFirewall): Structure | null {
+  const structure = (why: string, rebuilds: boolean, script: readonly string[]): Structure => ({
+    load: { kind: 'firewall.load', script: `${script.join('\n')}\n`, why },
+    rebuilds,
+  });
+  const everything = [...declarations(chains), ...refill(chains)];
+  if (observed === null) return structure('no table', true, everything);
+  // A set's type cannot change. Deleting the table is for this alone: it loses packets and every timeout.
+  if (sets.some((one) => observed.sets.has(one.name) && !isThere(one, observed))) {
+    return structure('sets differ', true, [`add table inet ${table}`, `delete table inet ${table}`, ...everything]);
+  }
+  const there = new Map(observed.chains.map((chain) => [chain.name, chain]));
+  const wanted = new Set(chains.map(({ name }) => name));
+  const wrongHook = chains.filter(({ name, base }) => {
+    const now = there.get(name);
+    return now !== undefined && !sameBase(base, now.base);
+  });
+  const differing = chains.filter((chain) => !sameRules(chain, there.get(chain.name)));
+  const strange = observed.chains.filter(({ name }) => !wanted.has(name));
+  const strangeSets = [...observed.sets].filter(([name]) => !sets.some((one) => one.name === name));
+  const missingSets = sets.filter(({ name }) => !observed.sets.has(name));
+  const surplus = [...wrongHook, ...strange].map(({ name }) => `delete chain inet ${table} ${name}`);
+  for (const [name, { map }] of strangeSets) surplus.unshift(`delete ${map ? 'map' : 'set'} inet ${table} ${name}`);
+  if (surplus.length === 0) {
+    if (differing.length === 0 && missingSets.length === 0) return null;
+    return structure('chains differ', false, [...declarations(chains), ...refill(differing)]);
+  }
+  // Everything that could refer to a chain or set is emptied before that goes.
+  const empty = observed.chains.map(({ name }) => `flush chain inet ${table} ${name}`);
+  return structure('chains differ', false, [...empty, ...surplus, ...everything]);
+}
+
+/** Whether the set is in the table, as declared. */
+function isThere(declared: SetDeclaration, observed: ObservedFirewall): boolean {
+  const now = observed?.sets.get(declared.name);
   return (
+    now !== undefined &&
     now.interval === declared.interval &&
     now.timeout === declared.timeout &&
     now.map === (declared.data !== null) &&
@@ -248,7 +287,9 @@ function sameRules({ rules }: Chain, now: ObservedChain | undefined): boolean {
   );
 }
 
-function elementChange(set: string, desired: Elements, observed: Elements): ElementChange {
+const none: Elements = new Map();
+
+function elementChange(set: string, desired = none, observed = none): ElementChange {
   const remove: Element[] = [];
   const add: Element[] = [];
   for (const [identity, element] of observed) {

@@ -116,13 +116,27 @@ export function compileChains(config: Config): readonly Chain[] {
       `iifname "${hubDevice}" goto input_apn`,
     ]),
     chain('input_wan', inputFromWan),
-    chain('input_lan', inputFromLan),
+    chain('input_lan', inputFromLan(lan?.range ?? null)),
     chain('input_apn', inputFromTunnel),
     base('clamp', { type: 'filter', hook: 'forward', priority: mangle, policy: 'accept' }, [
       'tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu',
     ]),
-    base('forward', { type: 'filter', hook: 'forward', priority: filter, policy: 'drop' }, forward(wan)),
+    base(
+      'forward',
+      { type: 'filter', hook: 'forward', priority: filter, policy: 'drop' },
+      forward(wan, lan?.range ?? null),
+    ),
     base('srcnat', { type: 'nat', hook: 'postrouting', priority: srcnat, policy: 'accept' }, sourceNat(config, wan)),
+    // What the kernel answers before our chains see it (bad options, fragments that never end) does not leave either.
+    base('quiet', { type: 'filter', hook: 'output', priority: filter, policy: 'accept' }, [
+      ...(wan === null
+        ? []
+        : [
+            `oifname "${wan}" icmp type destination-unreachable icmp code frag-needed accept`,
+            `oifname "${wan}" meta l4proto icmp icmp type != echo-request drop`,
+            `oifname "${wan}" icmpv6 type { destination-unreachable, time-exceeded, parameter-problem, echo-reply } drop`,
+          ]),
+    ]),
     // Nothing of the inside leaves on the WAN, whatever happened before.
     base('leak', { type: 'filter', hook: 'postrouting', priority: last, policy: 'accept' }, [
       ...(wan === null
@@ -159,12 +173,13 @@ const inputFromWan: readonly string[] = [
   'ct state { established, related } accept',
 ];
 
-const inputFromLan: readonly string[] = [
+const inputFromLan = (range: Prefix | null): readonly string[] => [
   `udp dport ${listenPort} ct state untracked accept`,
   'udp sport 68 udp dport 67 accept',
   'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept',
   'ct state invalid drop',
-  ...rejecting('ether saddr . ip saddr != @bindings'),
+  ...unbound('', range),
+  'ip6 saddr != fe80::/10 drop',
   'meta nfproto ipv6 reject with icmpx admin-prohibited',
   'ct state { established, related } accept',
   'udp dport 53 accept',
@@ -189,11 +204,11 @@ const inputFromTunnel: readonly string[] = [
  * running flow with its next packet. Where a source may come from is not part of the key: a peer can only send from its
  * own address, the LAN only from its bindings, and both ranges are apart.
  */
-function forward(wan: string | null): readonly string[] {
+function forward(wan: string | null, range: Prefix | null): readonly string[] {
   return [
     'meta nfproto ipv6 reject with icmpx admin-prohibited',
     'ct state invalid drop',
-    ...rejecting(`iifname "${bridge}" ether saddr . ip saddr != @bindings`),
+    ...unbound(`iifname "${bridge}" `, range),
     `iifname { "${bridge}", "${hubDevice}" } oifname { "${bridge}", "${hubDevice}" } ct original ip saddr . ct original ip daddr @access accept`,
     ...(wan === null
       ? []
@@ -204,6 +219,19 @@ function forward(wan: string | null): readonly string[] {
           `iifname "${wan}" drop`,
         ]),
     ...refuse,
+  ];
+}
+
+/**
+ * Borrowed addresses. A refusal goes to the address a packet claims: nothing is said to addresses that are not on the
+ * LAN, nor in a flow that is somebody's, which it would cut. A device with an address of its own choice sees an error.
+ */
+function unbound(where: string, range: Prefix | null): readonly string[] {
+  const borrowed = `${where}ether saddr . ip saddr != @bindings`;
+  return [
+    ...(range === null ? [] : [`${where}ip saddr != ${range} drop`]),
+    `${borrowed} ct state != new drop`,
+    ...rejecting(borrowed),
   ];
 }
 

@@ -37,6 +37,18 @@ export function readLeases(database: DatabaseSync, where: string, ...values: num
   }));
 }
 
+/** Times as they are stored. The monotonic clock has fractions, and what is held must equal what is read back. */
+export function inWholeMilliseconds(lease: Lease): Lease {
+  return {
+    ...lease,
+    grantedAt: Math.round(lease.grantedAt),
+    expiresAt: Math.round(lease.expiresAt),
+    deadline: Math.round(lease.deadline),
+    remaining: Math.round(lease.remaining),
+    end: lease.end === null ? null : { ...lease.end, at: Math.round(lease.end.at) },
+  };
+}
+
 export function writeLease(database: DatabaseSync, lease: Lease): void {
   database
     .prepare('INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
@@ -46,13 +58,13 @@ export function writeLease(database: DatabaseSync, lease: Lease): void {
       lease.member,
       lease.grantedBy,
       lease.reason,
-      Math.round(lease.grantedAt),
-      Math.round(lease.expiresAt),
+      lease.grantedAt,
+      lease.expiresAt,
       lease.bootId,
-      Math.round(lease.deadline),
-      Math.round(lease.remaining),
+      lease.deadline,
+      lease.remaining,
       lease.restored ? 1 : 0,
-      lease.end === null ? null : Math.round(lease.end.at),
+      lease.end?.at ?? null,
       lease.end?.how ?? null,
     );
 }

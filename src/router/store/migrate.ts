@@ -18,12 +18,15 @@ export function openDatabase(file: string): DatabaseSync {
     return database;
   } catch (error) {
     database?.close();
-    if (error instanceof StoreUnavailable) throw error;
-    throw new StoreUnavailable('store-unreadable', 'The configuration database cannot be read.', {
-      remedy: 'Restore a backup, or put back the copy beside it; the file was left as it is.',
-      cause: error,
-    });
+    throw error instanceof StoreUnavailable ? error : unreadable(error);
   }
+}
+
+export function unreadable(cause: unknown): StoreUnavailable {
+  return new StoreUnavailable('store-unreadable', 'The configuration database cannot be read.', {
+    remedy: 'Restore a backup, or put back the copy beside it; the file was left as it is.',
+    cause,
+  });
 }
 
 function migrate(database: DatabaseSync, file: string): void {

@@ -13,10 +13,10 @@ import {
 import { Conflict, InvalidInput } from '../../model/errors.ts';
 import { decodeKey, encodeKey, type PresharedKey, type PrivateKey, Secret } from '../../model/key.ts';
 import type { Lease } from '../../model/lease.ts';
-import { problems } from '../../model/rules.ts';
+import { type Problem, problems } from '../../model/rules.ts';
 import { StoreUnavailable } from './errors.ts';
-import { readLeases, writeLease } from './leases.ts';
-import { openDatabase } from './migrate.ts';
+import { inWholeMilliseconds, readLeases, writeLease } from './leases.ts';
+import { openDatabase, unreadable } from './migrate.ts';
 import { createStoreKey, locked, readStoreKey, type StoreKey, seal, unseal } from './secrets.ts';
 
 /** What the router knows at one revision. */
@@ -58,7 +58,8 @@ export interface StoreOptions {
 }
 
 const sealedNouns: readonly ListNoun[] = ['servers', 'devices'];
-const auditRows = 20_000;
+/** How much of the past is kept. */
+const kept = { audit: 20_000, revisions: 5_000, endedLeases: 1_000 } as const;
 
 export class Store {
   readonly #database: DatabaseSync;
@@ -78,7 +79,8 @@ export class Store {
       this.#snapshot = this.#load();
     } catch (error) {
       this.#database.close();
-      throw error;
+      if (error instanceof StoreUnavailable) throw error;
+      throw unreadable(error);
     }
   }
 
@@ -125,14 +127,15 @@ export class Store {
         draft.config = config;
       },
       putPresharedKey: (id, key) => draft.keys.set(id, key),
-      putLease: (lease) => draft.leases.set(lease.id, lease),
+      putLease: (lease) => draft.leases.set(lease.id, inWholeMilliseconds(lease)),
       audit: (event, body) => events.push({ event, body: JSON.stringify(body) }),
     });
-    const config = this.#validated(draft.config, options);
+    // A lease alone leaves the configuration as it is, and is in a hurry.
+    const config = draft.config === before.config ? before.config : this.#validated(draft.config, options);
     const revision = before.revision + 1;
     this.#write(() => {
       const at = this.#options.now();
-      const changes = differences(before.config, config);
+      const changes = config === before.config ? [] : differences(before.config, config);
       this.#database
         .prepare('INSERT INTO revision (revision, at, actor, summary) VALUES (?, ?, ?, ?)')
         .run(revision, at, options.actor, options.summary);
@@ -141,7 +144,7 @@ export class Store {
       for (const lease of draft.leases.values()) writeLease(this.#database, lease);
       const insert = this.#database.prepare('INSERT INTO audit (at, actor, event, body) VALUES (?, ?, ?, ?)');
       for (const { event, body } of events) insert.run(at, options.actor, event, body);
-      this.#database.prepare('DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?').run(auditRows);
+      this.#forget();
     });
     const used = new Set([...config.servers, ...config.devices].map(({ presharedKey }) => presharedKey));
     this.#snapshot = {
@@ -157,7 +160,8 @@ export class Store {
   }
 
   /** Writes leases without a new revision: checkpoints and ends that came by themselves. */
-  updateLeases(changed: readonly Lease[], event?: string): void {
+  updateLeases(changes: readonly Lease[], event?: string): void {
+    const changed = changes.map(inWholeMilliseconds);
     this.#write(() => {
       for (const lease of changed) {
         writeLease(this.#database, lease);
@@ -167,6 +171,7 @@ export class Store {
           .prepare('INSERT INTO audit (at, actor, event, body) VALUES (?, ?, ?, ?)')
           .run(this.#options.now(), 'router', event, body);
       }
+      this.#forget();
     });
     const ids = new Set(changed.map(({ id }) => id));
     const leases = [...this.#snapshot.leases.filter(({ id }) => !ids.has(id)), ...changed];
@@ -182,7 +187,7 @@ export class Store {
     // Parsing again is the proof that what is written can be read.
     const parsed = parse(configSchema, config) as Config;
     const hubPublicKey = this.#options.publicKeyOf(this.#snapshot.hubPrivateKey);
-    const [problem] = problems(parsed, { hubPublicKey });
+    const problem = problems(parsed, { hubPublicKey }).find((one) => !this.#excused(parsed, one));
     if (problem !== undefined) {
       const own = problem.noun === editing?.noun && problem.id === editing.id;
       const path = own
@@ -191,6 +196,25 @@ export class Store {
       throw new InvalidInput(path, problem.message);
     }
     return parsed;
+  }
+
+  /** A rule of a server whose key is damaged keeps naming it: the server is still in the store. */
+  #excused({ rules }: Config, { noun, id, field }: Problem): boolean {
+    if (noun !== 'rules' || field !== 'server') return false;
+    const server = rules.find((rule) => rule.id === id)?.server;
+    return this.#snapshot.damaged.some((one) => one.noun === 'servers' && one.id === server);
+  }
+
+  /** Bounds the tables that grow with time. */
+  #forget(): void {
+    const run = (sql: string, limit: number) => this.#database.prepare(sql).run(limit);
+    run('DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?', kept.audit);
+    run('DELETE FROM change WHERE revision <= (SELECT max(revision) FROM revision) - ?', kept.revisions);
+    run('DELETE FROM revision WHERE revision <= (SELECT max(revision) FROM revision) - ?', kept.revisions);
+    run(
+      'DELETE FROM lease WHERE ended_at IS NOT NULL AND id IN (SELECT id FROM lease WHERE ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT -1 OFFSET ?)',
+      kept.endedLeases,
+    );
   }
 
   #write(work: () => void): void {
@@ -251,7 +275,7 @@ export class Store {
       revision,
       config,
       damaged,
-      hubPrivateKey: this.#hubKey(secrets),
+      hubPrivateKey: this.#hubKey(secrets, revision),
       presharedKeys,
       leases: readLeases(this.#database, 'WHERE ended_at IS NULL'),
     };
@@ -268,10 +292,12 @@ export class Store {
     );
   }
 
-  #hubKey(secrets: ReadonlyMap<string, Uint8Array | null>): PrivateKey {
+  #hubKey(secrets: ReadonlyMap<string, Uint8Array | null>, revision: number): PrivateKey {
     const stored = secrets.get('private key hub');
     if (stored === null) throw locked('the hub key does not open');
     if (stored !== undefined) return new Secret('private key', stored);
+    // Peers know the hub by its key: one that is lost is told, not replaced.
+    if (revision > 0) throw locked('the hub key is gone');
     const made = this.#options.makeHubKey();
     this.#write(() => this.#seal('private key', 'hub', made.reveal()));
     return made;

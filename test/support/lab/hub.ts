@@ -1,5 +1,5 @@
 // The hub's programs under restart loops, as systemd runs them on the image, and the way to the UI from this machine.
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { HUB_APN, HUB_LAN, LAN_PORTS } from './hosts.ts';
@@ -29,6 +29,15 @@ export function answers(path: string): Promise<boolean> {
   });
 }
 
+/**
+ * A program that only passes bytes on needs little: a small young generation and one malloc arena keep what a flood
+ * has used from staying in memory. The units of the image say the same.
+ */
+const SMALL = [
+  ...['env', 'MALLOC_ARENA_MAX=1', 'MALLOC_TRIM_THRESHOLD_=131072'],
+  ...['node', '--max-semi-space-size=1', '--max-old-space-size=32'],
+];
+
 /** Starts router, dns, webui and unbound; resolves when the control socket answers and all of them run. */
 export async function startHub(lab: Lab, synchronized = true): Promise<void> {
   const state = stateFolder(lab.name);
@@ -40,11 +49,21 @@ export async function startHub(lab: Lab, synchronized = true): Promise<void> {
 
   const supervise = (name: string, argv: readonly string[]): void => lab.start('hub', name, [SUPERVISE, ...argv]);
   supervise('unbound', HUB_UNBOUND.argv);
-  supervise('router', ['node', join(DIST, 'router.js'), '--state', state, '--run', RUN]);
+  supervise('router', [
+    'node',
+    '--disable-warning=ExperimentalWarning',
+    join(DIST, 'router.js'),
+    '--state',
+    state,
+    '--run',
+    RUN,
+  ]);
   await routerReady(lab);
-  supervise('dns', ['node', join(DIST, 'dns.js'), '--zone', `${RUN}/zone.json`]);
+  // The zone is the last thing the first run of its loop makes: from then on a change is applied at once.
+  await poll(() => existsSync(lab.path('hub', `${RUN}/zone.json`)), { within: 20_000, every: 20, what: 'the zone' });
+  supervise('dns', [...SMALL, join(DIST, 'dns.js'), '--zone', `${RUN}/zone.json`]);
   supervise('webui', [
-    ...['node', join(DIST, 'webui.js'), '--state', webui, '--socket', `${RUN}/web.sock`],
+    ...[...SMALL, join(DIST, 'webui.js'), '--state', webui, '--socket', `${RUN}/web.sock`],
     ...['--listen', `${HUB_LAN.split('/')[0]},${HUB_APN}`, '--host', `localhost:${lab.port}`],
   ]);
 }
