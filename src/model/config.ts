@@ -122,7 +122,7 @@ export const rule = z.strictObject({
   server: id.nullable(),
 });
 
-export const name = z.union([
+export const name = z.discriminatedUnion('type', [
   z.strictObject({ id, name: text(parseDomainName), type: z.literal('A'), address: ipv4(parseAddress) }),
   z.strictObject({ id, name: text(parseDomainName), type: z.literal('CNAME'), target: text(parseDomainName) }),
 ]);

@@ -79,8 +79,10 @@ export function explain(
   const [first] = because;
   if (destination.kind === 'hub') {
     const { services, ports } = hubServices(config, source);
-    const allowed = services !== null && (port === '' || ports.some((open) => open === port || open.startsWith(`${port}/`)));
-    if (services === null) return { ...named, allowed, message: `${named.source} is nobody inside: it may not reach ${where}.` };
+    const allowed =
+      services !== null && (port === '' || ports.some((open) => open === port || open.startsWith(`${port}/`)));
+    if (services === null)
+      return { ...named, allowed, message: `${named.source} is nobody inside: it may not reach ${where}.` };
     const only = `${named.source} may use the hub's ${services}`;
     return { ...named, allowed, message: allowed ? `${only}.` : `${only}, not its port ${port}.` };
   }
@@ -95,14 +97,19 @@ export function explain(
 }
 
 /** What the hub's input chains let in from here; null: nothing, because it comes from the WAN. */
-function hubServices(config: Config, { kind, address }: Machine): { readonly services: string | null; readonly ports: readonly string[] } {
+function hubServices(
+  config: Config,
+  { kind, address }: Machine,
+): { readonly services: string | null; readonly ports: readonly string[] } {
   const names = ['53/udp', '53/tcp'];
   const pages = ['80/tcp', '443/tcp'];
   const device = config.devices.find((one) => one.address === address);
   const member = config.members.find(({ id }) => id === device?.member);
   if (kind === 'unknown') return { services: null, ports: [] };
-  if (kind === 'LAN device') return { services: 'DNS, ping and the web pages', ports: [...names, ...pages, '51820/udp'] };
-  if (kind === 'device' && member?.disabled === false) return { services: 'DNS, ping and the web pages', ports: [...names, ...pages] };
+  if (kind === 'LAN device')
+    return { services: 'DNS, ping and the web pages', ports: [...names, ...pages, '51820/udp'] };
+  if (kind === 'device' && member?.disabled === false)
+    return { services: 'DNS, ping and the web pages', ports: [...names, ...pages] };
   return { services: 'DNS and ping', ports: names };
 }
 

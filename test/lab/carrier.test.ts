@@ -17,6 +17,8 @@ test('the phone works with a lease for the address of its carrier, and is refuse
   const asked = await toHub('phone');
   undo(() => Promise.all([answers.stop(), asked.stop()]));
   await freshTunnel(lab, 'phone');
+  await poll(() => asked.count() >= 1, { what: 'a handshake of the phone' });
+  await freshTunnel(lab, 'phone');
   await poll(() => asked.count() >= 2, { within: 15_000, what: 'two handshakes of the phone' });
   expect(answers.count()).toBe(0);
 
@@ -68,6 +70,8 @@ test('a neighbour with the same leased address and no key, or one nobody knows, 
   undo(() => lab.wireguardDown('neighbour'));
   const before = arrived.count();
   await stranger.up();
+  await poll(() => arrived.count() > before, { what: 'a handshake to arrive at the hub' });
+  await freshTunnel(lab, 'neighbour');
   await poll(() => arrived.count() >= before + 2, { within: 20_000, what: 'two handshakes to arrive at the hub' });
   expect(answers.count()).toBe(0);
   // The phone goes on meanwhile, so the address is open.
@@ -81,6 +85,7 @@ test('a neighbour with the same leased address and no key, or one nobody knows, 
     address: '172.16.1.77',
   });
   undo(() => control(lab, 'DELETE', '/devices/spare'));
+  await freshTunnel(lab, 'neighbour');
   await reaches(lab, 'neighbour', '172.16.0.1');
   expect(answers.count()).toBeGreaterThan(0);
 });

@@ -59,8 +59,9 @@ export async function page(lab: Lab, host: string, url: string, seconds = 2): Pr
 }
 
 /** Forgets the sessions of a host's tunnel, so that its next handshake comes at once and not with the next retry. */
-export async function freshTunnel(lab: Lab, host: string): Promise<void> {
-  await lab.output(host, ['bash', '-c', 'wg setconf wg0 <(wg-quick strip wg0)']);
+export async function freshTunnel(lab: Lab, host: string, endpoint = `${HUB}:51820`): Promise<void> {
+  const file = `wg-quick strip wg0 | sed 's/^Endpoint = .*/Endpoint = ${endpoint}/'`;
+  await lab.output(host, ['bash', '-c', `wg setconf wg0 <(${file})`]);
 }
 
 /** Leases the source and waits until the host's tunnel carries packets. */

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { StoreUnavailable } from '../../src/router/store/errors.ts';
+import type { StoreUnavailable } from '../../src/router/store/errors.ts';
 import { temporaryFolder } from '../support/store.ts';
 
 const real = await vi.importActual<typeof import('../../src/router/store/schema.ts')>(

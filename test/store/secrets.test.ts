@@ -8,8 +8,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeKey, Secret } from '../../src/model/key.ts';
 import { StoreUnavailable } from '../../src/router/store/errors.ts';
+import { openDatabase } from '../../src/router/store/migrate.ts';
 import { createStoreKey, readStoreKey, seal, unseal } from '../../src/router/store/secrets.ts';
-import { console_, openStore, temporaryFolder, withApplication, withServer } from '../support/store.ts';
+import { console_, withApplication, withServer } from '../support/saving.ts';
+import { openStore, temporaryFolder } from '../support/store.ts';
 
 const place = { column: 'preshared key', row: 'abcd' };
 
@@ -98,13 +100,13 @@ describe('the key file', () => {
     expect(openStore(folder).snapshot.hubPrivateKey.equals(hubKey)).toBe(true);
   });
 
-  it('is made anew after a power cut between the database and the key', () => {
-    const folder = temporaryFolder();
-    openStore(folder).close();
-    // The database as it is before the first key: no sealed value in it.
-    rmSync(join(folder, 'store.key'));
-    for (const file of readdirSync(folder)) rmSync(join(folder, file));
-    expect(openStore(folder).snapshot.revision).toBe(0);
+  it('is made after a power cut that left an empty database, or a key and no database', () => {
+    const [first, second] = [temporaryFolder(), temporaryFolder()];
+    openDatabase(join(first, 'router.db')).close();
+    expect(openStore(first).snapshot.revision).toBe(0);
+    const key = createStoreKey(join(second, 'store.key'));
+    expect(openStore(second).snapshot.revision).toBe(0);
+    expect(readStoreKey(join(second, 'store.key'))?.id).toBe(key.id);
   });
 
   it('opens the hub key no more when its row is lost: the hub does not get a new one', () => {

@@ -51,11 +51,11 @@ function byPath<T extends { readonly id: string; readonly label: string }>(
   return short.length === 1 ? short[0] : undefined;
 }
 
-export function findServer(config: Config, reference: string): Server {
+export function findServer(config: Config, reference: string, path = ''): Server {
   const { domain } = config.network;
   return found(
     byPath(config.servers, (one) => applicationLabel(config, one), reference, ['', `.${domain}`]),
-    '',
+    path,
     'server',
     reference,
   );

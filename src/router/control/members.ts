@@ -1,9 +1,17 @@
 // /members: people, and their roles for everything or for single applications.
 import { Hono } from 'hono';
 import { z } from 'zod';
-import { type Config, leasePolicy, type Member, member as memberSchema, parse, role } from '../../model/config.ts';
+import {
+  type Config,
+  leasePolicy,
+  type Member,
+  member as memberSchema,
+  parse,
+  role,
+  text,
+} from '../../model/config.ts';
 import { Conflict, InvalidInput } from '../../model/errors.ts';
-import { labelOf } from '../../model/name.ts';
+import { labelOf, parseDisplayName } from '../../model/name.ts';
 import { findApplication, findMember } from './find.ts';
 import { body, configOf, needs, replaced, save, without } from './http.ts';
 import type { Env } from './services.ts';
@@ -11,7 +19,7 @@ import type { Env } from './services.ts';
 /** Application (label or id) → role; null takes the entry away. */
 const access = z.record(z.string(), role.nullable());
 const addition = z.strictObject({
-  name: z.string(),
+  name: text(parseDisplayName),
   label: z.string().optional(),
   role: role.default('viewer'),
   access: access.default({}),

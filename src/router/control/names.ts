@@ -6,7 +6,7 @@ import { NotFound } from '../../model/errors.ts';
 import { body, configOf, needs, save, without } from './http.ts';
 import type { Env } from './services.ts';
 
-const addition = z.union([
+const addition = z.discriminatedUnion('type', [
   z.strictObject({ name: z.string(), type: z.literal('A'), address: z.string() }),
   z.strictObject({ name: z.string(), type: z.literal('CNAME'), target: z.string() }),
 ]);

@@ -22,7 +22,7 @@ export const rules = new Hono<Env>()
     const id = c.get('services').newId();
     const rule = await save(c, { noun: 'rules', id, summary: `rule for ${asked.source}` }, (transaction) => {
       const { config } = transaction;
-      const server = asked.server === null ? null : findServer(config, asked.server).id;
+      const server = asked.server === null ? null : findServer(config, asked.server, 'server').id;
       if (config.rules.some((one) => one.source === asked.source && one.server === server)) {
         throw new Conflict('source', `There is a rule for ${sourceText(asked.source)} already.`);
       }

@@ -98,6 +98,8 @@ const basicParameters: readonly (readonly [path: string, value: string])[] = [
   // The WAN learns nothing of the addresses inside by asking for them with ARP.
   ['net/ipv4/conf/all/arp_ignore', '1'],
   ['net/ipv4/conf/all/arp_announce', '2'],
+  // Deleting the first address of a subnet must not take the others of it along.
+  ['net/ipv4/conf/all/promote_secondaries', '1'],
   // WireGuard has no neighbours to find, and IPv6 inside is not offered.
   [`net/ipv6/conf/${hubDevice}/disable_ipv6`, '1'],
 ];

@@ -90,6 +90,13 @@ export function compileChains(config: Config): readonly Chain[] {
     // Before connection tracking: the decision about 51820 must not depend on what was seen before.
     base('gate_in', { type: 'filter', hook: 'prerouting', priority: raw, policy: 'accept' }, [
       `udp dport ${listenPort} fib daddr type local jump wireguard_in`,
+      // Let in from anybody, and so they must not fill the connection table.
+      ...(wan === null
+        ? []
+        : [
+            `iifname "${wan}" udp sport 67 udp dport 68 notrack`,
+            `iifname "${wan}" udp sport 547 udp dport 546 notrack`,
+          ]),
     ]),
     chain('wireguard_in', [
       ...(wan === null ? [] : admitted(`iifname "${wan}"`, 'saddr')),
