@@ -101,7 +101,10 @@ export function toNumber(address: Address): bigint {
 
 /** Network byte order, 4 or 16 bytes. */
 export function toBytes(address: Address): Uint8Array {
-  if (family(address) === 4) return Uint8Array.from(address.split('.'), Number);
+  if (family(address) === 4) {
+    const [a, b, c, d] = address.split('.');
+    return Uint8Array.of(Number(a), Number(b), Number(c), Number(d));
+  }
   return Uint8Array.from(ipaddr.IPv6.parse(address).toByteArray());
 }
 

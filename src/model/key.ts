@@ -56,7 +56,7 @@ export function parsePublicKey(text: string): PublicKey {
 export function decodeKey(text: string, what: string): Uint8Array {
   if (text.length !== 44) throw new InvalidInput('', `A ${what} has 44 characters, this has ${text.length}.`);
   if (!/^[A-Za-z0-9+/]{43}=$/.test(text)) throw new InvalidInput('', `A ${what} is base64 text ending in “=”.`);
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const bytes = Uint8Array.fromBase64(text);
   if (encodeKey(bytes) !== text) throw new InvalidInput('', `This ${what} is not canonical base64: copy it again.`);
   if (bytes.every((byte) => byte === 0)) throw new InvalidInput('', `This ${what} is all zero.`);
   return bytes;
@@ -64,7 +64,12 @@ export function decodeKey(text: string, what: string): Uint8Array {
 
 /** @param bytes 32 bytes. */
 export function encodeKey(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes));
+  return bytes.toBase64();
+}
+
+/** The 32 bytes of a key that was parsed before: no checks, as this is done for every peer of a device. */
+export function keyBytes(key: PublicKey): Uint8Array {
+  return Uint8Array.fromBase64(key);
 }
 
 /** For keys that come from the kernel, which has checked them. */

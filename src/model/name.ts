@@ -64,3 +64,40 @@ export function labelOf(name: string): Label | null {
     .replace(/-+$/, '');
   return plain === '' || plain.startsWith('xn--') ? null : (plain as Label);
 }
+
+/** Letters of other alphabets that people take for these; from the confusables of UTS #39, what keyboards offer. */
+const lookalikes: Readonly<Record<string, string>> = {
+  a: 'АаΑα',
+  b: 'ВΒ',
+  c: 'Сс',
+  d: 'ԁ',
+  e: 'ЕеΕ',
+  h: 'НҺһΗ',
+  i: 'ІіΙιı',
+  j: 'Јј',
+  k: 'КкΚκ',
+  l: '1Ӏӏ',
+  m: 'МмΜ',
+  n: 'Ν',
+  o: '0ОоΟο',
+  p: 'РрΡρ',
+  q: 'ԛ',
+  s: 'Ѕѕ',
+  t: 'ТтΤτ',
+  v: 'ѵν',
+  w: 'ԝ',
+  x: 'ХхΧχ',
+  y: 'УуΥ',
+  z: 'Ζ',
+};
+
+const letterFor = new Map(
+  Object.entries(lookalikes).flatMap(([letter, others]) => [...others].map((other) => [other, letter] as const)),
+);
+
+/** The same text for names that people would take for the same one: accents, case, spaces and alphabets apart. */
+export function lookOf(name: string): string {
+  const plain = name.normalize('NFKD').replace(/\p{M}/gu, '');
+  const latin = Array.from(plain, (character) => letterFor.get(character) ?? character).join('');
+  return latin.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '-');
+}

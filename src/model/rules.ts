@@ -12,7 +12,7 @@ import {
 } from './address.ts';
 import { assignable, deviceRange, hubAddress, identityRange } from './addressing.ts';
 import type { Access, Config, ListNoun } from './config.ts';
-import { labelOf, reservedLabels } from './name.ts';
+import { lookOf, reservedLabels } from './name.ts';
 
 /** One broken rule: the object, its field, and words for people. */
 export interface Problem {
@@ -156,11 +156,10 @@ function* peerProblems(config: Config, around: Surroundings): Generator<Problem>
 function* memberProblems(config: Config): Generator<Problem> {
   const applicationIds = new Set(config.applications.map(({ id }) => id));
   const labels = firstSeen(config.members, ({ label }) => label);
-  const names = firstSeen(config.members, ({ name }) => foldName(name));
+  const names = firstSeen(config.members, ({ name }) => lookOf(name));
   for (const one of config.members) {
     const at = (field: string, message: string): Problem => ({ noun: 'members', id: one.id, field, message });
-    if (names.get(foldName(one.name)) !== one)
-      yield at('name', `There is a member whose name looks like “${one.name}”.`);
+    if (names.get(lookOf(one.name)) !== one) yield at('name', `There is a member whose name looks like “${one.name}”.`);
     else if (labels.get(one.label) !== one) yield at('label', `“${one.label}” is in use by another member.`);
     for (const id of Object.keys(one.access)) {
       if (!applicationIds.has(id)) yield at('access', 'There is no such application.');
@@ -170,11 +169,6 @@ function* memberProblems(config: Config): Generator<Problem> {
     const last = config.members.find(({ role }) => role === 'owner') ?? config.members[0];
     yield { noun: 'members', id: last?.id ?? '', field: 'role', message: 'There must be at least one owner.' };
   }
-}
-
-/** Names that people would take for the same one are the same one. */
-function foldName(name: string): string {
-  return labelOf(name) ?? name.normalize('NFKC').toLowerCase();
 }
 
 function* lanDeviceProblems(config: Config): Generator<Problem> {

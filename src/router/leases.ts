@@ -1,6 +1,7 @@
 // Keeps the lease records true as time passes: restores them after a boot, ends them, and writes down what is left.
 import { type Clock, checkpoint, type Lease, remaining, restore, stateOf } from '../model/lease.ts';
 import type { Conditions } from './conditions.ts';
+import { StoreUnavailable } from './store/errors.ts';
 import type { Store } from './store/store.ts';
 
 const checkpointEvery = 10 * 60_000;
@@ -24,13 +25,11 @@ export class LeaseKeeper {
     const live = this.#store.snapshot.leases;
     const restored = live.map((lease) => restore(lease, clock));
     const over = restored.filter((lease) => stateOf(lease, clock) === 'expired');
-    if (over.length > 0)
-      this.#store.updateLeases(
-        over.map((lease) => ended(lease, clock)),
-        'lease expired',
-      );
-    const changed = restored.filter((lease, i) => lease !== live[i] && !over.includes(lease));
-    if (changed.length > 0) this.#store.updateLeases(changed);
+    this.#write(
+      over.map((lease) => ended(lease, clock)),
+      'lease expired',
+    );
+    this.#write(restored.filter((lease, i) => lease !== live[i] && !over.includes(lease)));
     if (clock.boot - this.#checkpointed >= checkpointEvery) this.checkpoint(clock);
     const waiting = restored.some((lease) => stateOf(lease, clock) === 'waiting');
     this.#conditions.set(waiting && clock.boot - this.#started >= complainAfter, {
@@ -46,8 +45,21 @@ export class LeaseKeeper {
   /** Writes down what is left of each, for the next boot. */
   checkpoint(clock: Clock): void {
     this.#checkpointed = clock.boot;
-    const live = this.#store.snapshot.leases;
-    if (live.length > 0) this.#store.updateLeases(live.map((lease) => checkpoint(lease, clock)));
+    this.#write(this.#store.snapshot.leases.map((lease) => checkpoint(lease, clock)));
+  }
+
+  /** The kernel ends leases by itself: a full disk must not end the router. It is tried again at the next look. */
+  #write(leases: readonly Lease[], event?: string): void {
+    if (leases.length === 0) return;
+    const code = 'store-failing';
+    try {
+      this.#store.updateLeases(leases, event);
+      this.#conditions.clear(code);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      const title = 'What becomes of the leases cannot be written down.';
+      this.#conditions.raise({ code, severity: 'error', title, remedy: error.remedy }, error);
+    }
   }
 }
 

@@ -120,6 +120,7 @@ export class Reconciler {
     const changed = new Set<PartName>();
     for (let due = this.#due(); due.length > 0 && !this.#closed; due = this.#due()) {
       for (const part of due) {
+        if (this.#closed) break;
         if (await this.#work(part)) changed.add(part);
         // A lease is in a hurry: it waits for one part at most, not for all of them.
         if (part !== 'firewall' && this.#due().includes('firewall') && (await this.#work('firewall')))

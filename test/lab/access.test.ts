@@ -34,7 +34,7 @@ const data = (from: string) => `src host ${from} and (udp or (tcp and tcp[tcpfla
 
 /** Nothing arrived later than 2 s after the right was taken, though it flowed until then. */
 async function cutAt(taken: number, captures: Readonly<Record<string, Capture>>): Promise<void> {
-  await passed(taken + 3000);
+  await passed(taken + 2500);
   for (const [what, capture] of Object.entries(captures)) {
     note(`${what}: last packet ${Math.round(lastTime(capture) - taken)} ms after the right was taken`);
     expect(lastTime(capture), what).toBeLessThanOrEqual(taken + 2000);
@@ -74,7 +74,7 @@ describe("a member's device", () => {
   });
 
   test('a role taken away cuts running TCP and UDP flows within 2 s, both directions of data', async () => {
-    const clock = 'while :; do date; sleep 0.05; done';
+    const clock = 'while true; do date; sleep 0.05; done';
     keep(lab, 'web', `exec socat -T 60 UDP-LISTEN:7007,fork,reuseaddr SYSTEM:'${clock}'`, undo);
     const captures = {
       'TCP stream of the server': await lab.capture('laptop', 'wg0', `${data('172.16.10.10')} and tcp port 80`),
@@ -111,7 +111,10 @@ describe("a member's device", () => {
     const taken = Date.now();
     undo(() => anna({ disabled: false }));
     await anna({ disabled: true });
-    await cutAt(taken, { 'disabled member at the server': capture, 'disabled member, replies of hub and server': replies });
+    await cutAt(taken, {
+      'disabled member at the server': capture,
+      'disabled member, replies of hub and server': replies,
+    });
     await anna({ disabled: false });
     await freshTunnel(lab, 'laptop');
     await reaches(lab, 'laptop', '172.16.10.10');
@@ -198,17 +201,17 @@ const SOURCES = ['tv', 'guest', 'web', 'db', 'ledger', 'laptop', 'phone'] as con
 
 /** Tries all of them at once from one host; a line `ADDRESS PORT` for each that answered. */
 async function answering(host: string, targets: readonly Pick<Target, 'address' | 'port'>[]): Promise<Set<string>> {
-  const wait = 1 + SLOWNESS;
-  // A DNS question with a random id: `. NS`, which the relay answers whatever is behind it.
+  const wait = 2 * SLOWNESS;
+  // A question for the address of hub.apn.
   const question = String.raw`\12\34\1\0\0\1\0\0\0\0\0\0\3hub\3apn\0\0\1\0\1`;
   const lines = targets.map(({ address, port }) => {
     const [number, protocol] = port.split('/');
     const device = `/dev/${protocol}/${address}/${number}`;
+    // The echo service loses datagrams while it takes in another client, so three tries.
+    const words = `printf '${number === '53' ? question : 'x'}' >&3; read -r -N 1 -t ${0.4 * SLOWNESS} -u 3 && exit 0`;
     const attempt =
-      protocol === 'tcp'
-        ? `: <>${device}`
-        : `exec 3<>${device}; printf '${number === '53' ? question : 'x'}' >&3; head -c 1 <&3 | grep -q .`;
-    return `(timeout ${wait} bash -c ${JSON.stringify(attempt.replaceAll('\\', '\\'))} 2>/dev/null && echo ${address} ${port}) &`;
+      protocol === 'tcp' ? `: <>${device}` : `exec 3<>${device}; for i in 1 2 3; do ${words}; done; exit 1`;
+    return `(timeout ${wait} bash -c "${attempt}" 2>/dev/null && echo ${address} ${port}) &`;
   });
   const text = await lab.output(host, ['bash', '-c', `${lines.join('\n')}\nwait`]);
   return new Set(text.split('\n'));
@@ -229,7 +232,11 @@ describe('everybody to everybody', () => {
       await control(lab, 'POST', '/applications/shop/links', { to: 'books' });
       undo(() => control(lab, 'DELETE', '/applications/shop/links/books'));
     }
-    const guest = await lab.output('guest', ['sh', '-c', "ip -4 -br addr show dev eth0 | awk '{print $3}' | cut -d/ -f1"]);
+    const guest = await lab.output('guest', [
+      'sh',
+      '-c',
+      "ip -4 -br addr show dev eth0 | awk '{print $3}' | cut -d/ -f1",
+    ]);
     const different: string[] = [];
     let allowed = 0;
     await Promise.all(
@@ -237,11 +244,16 @@ describe('everybody to everybody', () => {
         const targets = TARGETS.filter(({ host }) => host !== source);
         const really = await answering(source, targets);
         for (const { address, port } of targets) {
-          const query = new URLSearchParams({ source: source === 'guest' ? guest : source, destination: address, port });
+          const query = new URLSearchParams({
+            source: source === 'guest' ? guest : source,
+            destination: address,
+            port,
+          });
           const said = await control(lab, 'GET', `/explain?${query}`);
           const passed = really.has(`${address} ${port}`);
           if (passed) allowed += 1;
-          if (said.allowed !== passed) different.push(`${source} → ${address} ${port}: ${passed}, but: ${said.message}`);
+          if (said.allowed !== passed)
+            different.push(`${source} → ${address} ${port}: ${passed}, but: ${said.message}`);
         }
       }),
     );
@@ -283,6 +295,8 @@ describe('everybody to everybody', () => {
     // The same ports answer those who may.
     const near = await answering('printer', [targets[0]!, targets[3]!, targets[6]!]);
     expect(near.size).toBe(3);
-    expect((await answering('laptop', [{ address: '172.16.0.1', port: '443/tcp' }])).has('172.16.0.1 443/tcp')).toBe(true);
+    expect((await answering('laptop', [{ address: '172.16.0.1', port: '443/tcp' }])).has('172.16.0.1 443/tcp')).toBe(
+      true,
+    );
   });
 });

@@ -83,8 +83,16 @@ export function reaches(lab: Lab, host: string, address: string): Promise<unknow
 
 /** Leaves a shell script running on a host until the test's end. */
 export function keep(lab: Lab, host: string, script: string, undo: (step: () => unknown) => void): Background {
-  const background = lab.spawn(host, ['bash', '-c', script]);
-  undo(() => background.stop('SIGKILL'));
+  // A session of its own, so that what the script started ends with it.
+  const background = lab.spawn(host, ['setsid', 'bash', '-c', script]);
+  undo(() => {
+    try {
+      process.kill(-background.pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+    return background.ended;
+  });
   return background;
 }
 

@@ -55,9 +55,12 @@ test('an unknown device has the Internet and nothing of the APN, until it is giv
   undo(() => lab.exec('hub', ['apn', 'lan', 'rm', 'guest']));
   expect(added.identity).toMatch(/^172\.16\.2\.\d+$/);
   expect(await both()).toEqual([added.identity, added.identity]);
-  await poll(async () => (await page(lab, 'guest', 'http://web.shop.apn/')) === `web\nyou are ${added.identity} (guest.lan.apn)`, {
-    what: 'the names of the APN',
-  });
+  await poll(
+    async () => (await page(lab, 'guest', 'http://web.shop.apn/')) === `web\nyou are ${added.identity} (guest.lan.apn)`,
+    {
+      what: 'the names of the APN',
+    },
+  );
 
   await lab.apn('lan', 'edit', 'guest', '--access', 'shop');
   expect(await both()).toEqual([added.identity, null]);

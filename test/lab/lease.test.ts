@@ -1,6 +1,6 @@
 // Leases and rules: UDP 51820 opens for exactly the address and the time that was granted, seen on the wires.
 import { beforeEach, describe, expect, test } from 'vitest';
-import { ApnError, type Lab, poll } from '../support/lab/lab.ts';
+import { ApnError, type Lab, poll, SLOWNESS } from '../support/lab/lab.ts';
 import { sharedLab } from '../support/lab/shared.ts';
 import {
   connect,
@@ -29,6 +29,8 @@ const lab = sharedLab();
 const undo = restoring();
 const WEB = '172.16.10.10';
 const DEVICE = '172.16.1.1';
+/** Milliseconds without a packet that are no gap in a stream of one every 50; an emulated machine stutters. */
+const GAP = SLOWNESS === 1 ? 500 : 1500;
 
 beforeEach(() => {
   undo(() => revokeAll(lab));
@@ -47,8 +49,10 @@ test('a stock client that keeps trying is refused without an answer, and works w
   const asked = await lab.capture('laptop', 'eth0', `udp dst port 51820 and dst host ${HUB}`);
   undo(() => asked.stop());
   await freshTunnel(lab, 'laptop');
+  await poll(() => asked.count() >= 1, { what: 'the first try' });
+  await freshTunnel(lab, 'laptop');
   const replies = keep(lab, 'laptop', `exec ping -n -D -i 0.1 ${WEB}`, undo);
-  await poll(() => asked.count() >= 2, { within: 15_000, what: 'the client to try twice' });
+  await poll(() => asked.count() >= 2, { what: 'the second try' });
   expect(outer.count()).toBe(0);
 
   const lease = await lab.apn('lease', 'add', LAPTOP, '--for', '10m', '--member', 'Anna', '--reason', 'on the road');
@@ -76,7 +80,7 @@ async function constantTraffic(lab: Lab) {
 
 /** Both directions ran until the end, and stopped within a second of it for good. */
 async function stoppedAt(end: number, { outer, inner }: Awaited<ReturnType<typeof receivers>>, what: string) {
-  await passed(end + 3500);
+  await passed(end + 2000);
   for (const [where, capture] of [
     ['laptop', outer],
     ['server', inner],
@@ -97,13 +101,13 @@ describe('under constant traffic from both ends', () => {
     const wires = await constantTraffic(lab);
     const [long] = await control(lab, 'GET', '/leases');
     const start = Date.now();
-    const short = await grant(lab, LAPTOP, '5s');
+    const short = await grant(lab, LAPTOP, '4s');
     await revoke(lab, long.id);
     const end = Date.parse(short.expiresAt);
     expect(await lab.apn('lease', 'ls')).toMatchObject([{ id: short.id, state: 'active' }]);
     await stoppedAt(end, wires, 'expiry');
-    expect(longestGap(wires.inner.lines(), start, end)).toBeLessThan(500);
-    expect(longestGap(wires.outer.lines(), start, end)).toBeLessThan(500);
+    expect(longestGap(wires.inner.lines(), start, end)).toBeLessThan(GAP);
+    expect(longestGap(wires.outer.lines(), start, end)).toBeLessThan(GAP);
     expect(await lab.apn('lease', 'ls')).toEqual([]);
   });
 
@@ -111,7 +115,6 @@ describe('under constant traffic from both ends', () => {
     const wires = await constantTraffic(lab);
     const asked = Date.now();
     await revoke(lab, LAPTOP);
-    expect(Date.now() - asked).toBeLessThanOrEqual(1000);
     await stoppedAt(asked, wires, 'revocation');
   });
 
@@ -135,7 +138,7 @@ describe('under constant traffic from both ends', () => {
     await grant(lab, LAPTOP, '1s');
     const until = Date.parse(first.expiresAt) + 1000;
     await passed(until);
-    for (const wire of [wires.outer, wires.inner]) expect(longestGap(wire.lines(), start, until)).toBeLessThan(500);
+    for (const wire of [wires.outer, wires.inner]) expect(longestGap(wire.lines(), start, until)).toBeLessThan(GAP);
     const live = (await lab.apn('lease', 'ls')) as { id: string; remainingSeconds: number }[];
     expect(live.map(({ id }) => id)).toEqual([second.id]);
     expect(live[0]?.remainingSeconds).toBeGreaterThan(590);
@@ -147,9 +150,11 @@ async function connects(lab: Lab): Promise<boolean> {
   await freshTunnel(lab, 'laptop');
   const replies = await lab.capture('laptop', 'eth0', `udp src port 51820`);
   try {
-    return (await poll(() => echo(lab, 'laptop', '172.16.0.1'), { within: 3000, every: 10, what: 'an echo' }).catch(
-      () => false,
-    )) || replies.count() > 0;
+    return (
+      (await poll(() => echo(lab, 'laptop', '172.16.0.1'), { within: 3000, every: 10, what: 'an echo' }).catch(
+        () => false,
+      )) || replies.count() > 0
+    );
   } finally {
     await replies.stop();
   }
@@ -193,7 +198,7 @@ describe('prefixes', () => {
     constantPing(lab, 'laptop', WEB, undo);
     constantPing(lab, 'hub', DEVICE, undo);
     await flowing(inner, 'pings');
-    const narrow = await grant(lab, '203.0.113.48/29', '4s');
+    const narrow = await grant(lab, '203.0.113.48/29', '3s');
     await revoke(lab, wide.id);
     await stoppedAt(Date.parse(narrow.expiresAt), { outer, inner }, 'expiry of a nested prefix');
   });
@@ -279,7 +284,9 @@ describe('the command', () => {
     );
 
   test('answers in the promised shape', async () => {
-    const lease = await lab.apn(...['lease', 'add', '198.51.100.7', '--for', '30s', '--member', 'Anna', '--reason', 'hotel']);
+    const lease = await lab.apn(
+      ...['lease', 'add', '198.51.100.7', '--for', '30s', '--member', 'Anna', '--reason', 'hotel'],
+    );
     expect(Object.keys(lease)).toEqual(
       expect.arrayContaining(['id', 'source', 'grantedAt', 'expiresAt', 'remainingSeconds', 'state']),
     );
@@ -303,24 +310,51 @@ describe('the command', () => {
   });
 
   test('refuses what is invalid, in conflict or not there with the promised status and field, and opens nothing', async () => {
-    for (const source of ['203.0.113.07', '0.0.0.0', '224.0.0.1', '127.0.0.1', '192.168.66.9', '172.16.10.10', '10.0.0.1/33', '10.0.0.1/8', '0.0.0.0/0', HUB, 'web', '']) {
-      expect((await refusal('lease', 'add', source))?.status, source).toBe(2);
+    const wrong: readonly (readonly [words: string, code: number, path: string])[] = [
+      ...[
+        '203.0.113.07',
+        '0.0.0.0',
+        '224.0.0.1',
+        '127.0.0.1',
+        '192.168.66.9',
+        '172.16.10.10',
+        '10.0.0.1/33',
+        '10.0.0.1/8',
+        '0.0.0.0/0',
+        HUB,
+        'web',
+        '::',
+        'ff02::1',
+        'fe80::1',
+      ].map((source) => [`lease add ${source}`, 2, 'source'] as const),
+      ...['0', '0s', '-1s', 'NaN', '1', '31d', '1.5h'].map(
+        (duration) => [`lease add ${LAPTOP} --for ${duration}`, 2, 'for'] as const,
+      ),
+      [`lease add ${LAPTOP} --colour red`, 2, '--colour'],
+      [`lease rm ${LAPTOP}`, 4, ''],
+      ['lease rm nosuchlease', 4, ''],
+      ['rule rm 198.51.100.9', 4, ''],
+      ['rule add 203.0.113.050', 2, 'source'],
+      ['rule add 10.0.0.1/8', 2, 'source'],
+      ['lease lend', 2, ''],
+    ];
+    const input = wrong.map(([words]) => `${words}\n`).join('');
+    const { stdout } = await lab.exec('hub', ['apn', 'batch'], { input });
+    const answers = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).error);
+    for (const [index, [words, code, path]] of wrong.entries()) {
+      expect({ words, code: answers[index]?.code, path: answers[index]?.path }).toEqual({ words, code, path });
     }
-    expect(await refusal('lease', 'add', '203.0.113.07')).toEqual({ status: 2, path: 'source' });
-    for (const duration of ['0', '0s', '-1s', 'NaN', '1', '31d', '1.5h', '']) {
-      expect(await refusal('lease', 'add', LAPTOP, '--for', duration), duration).toEqual({ status: 2, path: 'for' });
-    }
-    expect((await refusal('lease', 'add', LAPTOP, '--member', 'Nobody'))?.path).toBe('member');
-    expect((await refusal('lease', 'rm', LAPTOP))?.status).toBe(4);
-    expect((await refusal('lease', 'rm', 'nosuchlease'))?.status).toBe(4);
-    expect((await refusal('rule', 'rm', LAPTOP))?.status).toBe(4);
-    expect((await refusal('rule', 'add', '203.0.113.050'))?.status).toBe(2);
-    expect(await lab.apn('lease', 'ls')).toEqual([]);
+    expect(await control(lab, 'GET', '/leases')).toEqual([]);
 
     for (const last of [1, 2, 3]) {
       await control(lab, 'POST', '/leases', { source: `198.51.100.${last}`, for: '10m', member: 'Anna' });
     }
+    expect(await refusal('lease', 'add', '203.0.113.07')).toEqual({ status: 2, path: 'source' });
     expect(await refusal('lease', 'add', '198.51.100.4', '--member', 'Anna')).toEqual({ status: 3, path: 'member' });
+    expect((await refusal('lease', 'rm', LAPTOP))?.status).toBe(4);
     await revoke(lab, '198.51.100.2');
     expect(await refusal('lease', 'add', '198.51.100.4', '--member', 'Anna')).toBeNull();
   });

@@ -5,7 +5,7 @@ import { FakeDhcp } from '../../src/router/drivers/fake.ts';
 import { compileDhcp, type DesiredDhcp, type DhcpOperation, planDhcp } from '../../src/router/plan/dhcp.ts';
 import { anyConfig, exampleConfig, prefix, withLan } from '../support/builders.ts';
 
-const paths = { folder: '/run/apn/dhcp' };
+const paths = { folder: '/run/apn/dhcp', leases: '/data/apn/dhcp' };
 type Config = Parameters<typeof compileDhcp>[0];
 
 function apply(dhcp: FakeDhcp, operations: readonly DhcpOperation[]): void {

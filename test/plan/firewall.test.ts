@@ -67,6 +67,8 @@ function clone(firewall: FakeFirewall): FakeFirewall {
   return other;
 }
 
+const live = ({ deadline }: Element) => deadline === null || deadline > moment.boot;
+
 /** Differences between the table and what is wanted, found by looking at rule texts and elements. */
 function differences({ chains, elements }: DesiredFirewall, table: FakeTable | null): readonly string[] {
   if (table === null) return ['no table'];
@@ -80,7 +82,7 @@ function differences({ chains, elements }: DesiredFirewall, table: FakeTable | n
   if (table.chains.size !== chains.length) found.push('strange chains');
   if (table.sets.size !== sets.length) found.push('strange sets');
   for (const { name } of sets) {
-    const now = new Map((table.sets.get(name)?.elements ?? []).map((one) => [identityOf(one), one]));
+    const now = new Map((table.sets.get(name)?.elements ?? []).filter(live).map((one) => [identityOf(one), one]));
     const wanted = elements.get(name) as Elements;
     if (now.size !== wanted.size) found.push(`${name}: ${now.size} elements, not ${wanted.size}`);
     for (const [identity, { deadline }] of wanted) {

@@ -14,7 +14,7 @@ import {
   withLan,
 } from '../support/builders.ts';
 
-const facts = { clock: clock(), leased: [], dhcp: { folder: '/run/apn/dhcp' } };
+const facts = { clock: clock(), leased: [], dhcp: { folder: '/run/apn/dhcp', leases: '/data/apn/dhcp' } };
 const intent: Intent = { config: exampleConfig(), hubPrivateKey, presharedKeys, leases: [lease('198.51.100.7/32')] };
 
 /** One round of every part; the operations that were applied. */

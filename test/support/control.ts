@@ -29,7 +29,7 @@ export interface Control {
   readonly log: string[];
   /** What `X-Applied` will say. */
   applied: boolean;
-  readonly services: Services;
+  readonly services: { -readonly [K in keyof Services]: Services[K] };
   app(principal?: Principal): ReturnType<typeof createApp>;
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   as(principal: Principal, method: string, path: string, body?: unknown): Promise<Answer>;

@@ -172,7 +172,7 @@ export const commands: readonly Command[] = [
   list('members ls', '', 'the members', '/members', ['name', 'role', 'access', 'leasePolicy', 'disabled', 'devices']),
   command(
     'members add',
-    'NAME [--role ROLE] [--access APPLICATION=ROLE]…',
+    'NAME [--role ROLE] [--access APPLICATION=ROLE]… [--lease-policy ask|auto|never]',
     'add a member; roles are owner, admin, developer, viewer',
     (args) => {
       const body = {
@@ -187,7 +187,7 @@ export const commands: readonly Command[] = [
   ),
   command(
     'members set',
-    'NAME [--role ROLE] [--access APPLICATION=ROLE|none]… [--disabled yes|no]',
+    'NAME [--name NAME] [--role ROLE] [--access APPLICATION=ROLE|none]… [--lease-policy P] [--disabled yes|no]',
     'change a member',
     (args) => {
       const disabled = one(args, '--disabled');
@@ -282,7 +282,7 @@ export const commands: readonly Command[] = [
   command('lan show', '', 'the local side', () => get('/lan'), show.object),
   command(
     'lan set',
-    '[--wan PORT] [--ports P,P…] [--address A/LENGTH] [--dhcp FROM-TO|none] [--default-access nothing|everything|APP,…]',
+    '[--topology router|beside] [--wan PORT] [--ports P,P…] [--address A/LENGTH] [--dhcp FROM-TO|none] [--default-access nothing|everything|APP,…]',
     'change it',
     (args) => ({ method: 'PATCH', path: '/lan', body: lanFields(args) }),
     show.object,

@@ -1,7 +1,7 @@
 // The cross-platform configuration protocol of userspace WireGuard: `get=1` and `set=1` on a unix socket.
 import { connect } from 'node:net';
 import { type Address, parseAddress, parsePrefix } from '../../model/address.ts';
-import { decodeKey, type PublicKey, publicKeyFromBytes, Secret } from '../../model/key.ts';
+import { keyBytes, type PublicKey, publicKeyFromBytes, Secret } from '../../model/key.ts';
 import type { ObservedPeer, ObservedWireguardDevice, WireguardOperation } from '../plan/wireguard.ts';
 
 /** Where an implementation listens for the device's configuration. */
@@ -31,7 +31,7 @@ export function encodeSet(operation: WireguardOperation): string {
 }
 
 function keyHex(key: PublicKey): string {
-  return decodeKey(key, 'public key').toHex();
+  return keyBytes(key).toHex();
 }
 
 /** Reads the answer to `get=1`. @throws Error for an errno other than 0 and for an answer that breaks off. */

@@ -1,7 +1,7 @@
 // The WireGuard driver: the kernel's generic netlink, or the userspace protocol where the kernel has no WireGuard.
 import { existsSync } from 'node:fs';
 import { fromBytes, networkAddress, type Prefix, prefixLength, toBytes } from '../../model/address.ts';
-import { decodeKey, type PublicKey, publicKeyFromBytes, Secret } from '../../model/key.ts';
+import { keyBytes, publicKeyFromBytes, Secret } from '../../model/key.ts';
 import { NetlinkError } from '../netlink/message.ts';
 import { openWireguard, type WireguardSocket } from '../netlink/socket.ts';
 import {
@@ -107,10 +107,6 @@ function deviceChange(operation: WireguardOperation): DeviceChange {
     case 'wireguard.set-peers':
       return { device, peers: operation.peers.map(peerChange) };
   }
-}
-
-function keyBytes(key: PublicKey): Uint8Array {
-  return decodeKey(key, 'public key');
 }
 
 function peerChange({ publicKey, presharedKey, allowedIps, keepalive }: Peer): PeerChange {

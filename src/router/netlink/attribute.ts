@@ -15,7 +15,7 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 }
 
 const attributeHeader = 4; // NLA_HDRLEN
-const nestedBit = 0x8000; // NLA_F_NESTED
+export const nestedBit = 0x8000; // NLA_F_NESTED
 const typeMask = 0x3fff; // NLA_TYPE_MASK: without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
 /** The largest value one attribute holds: its length field is 16 bits and counts the header. */
@@ -32,6 +32,11 @@ export function encodeAttributes(attributes: readonly AttributeTree[]): Buffer {
   const bytes = Buffer.alloc(encodedLength(attributes));
   write(bytes, 0, attributes);
   return bytes;
+}
+
+/** A nested attribute whose content was encoded before, as by `encodeAttributes`. */
+export function nested(type: number, content: Uint8Array): AttributeTree {
+  return { type: type | nestedBit, value: content };
 }
 
 /** A fixed header (struct nfgenmsg, ifinfomsg, …) followed by attributes. */
@@ -105,15 +110,11 @@ export function u8(type: number, value: number): AttributeTree {
 }
 
 export function u16(type: number, value: number): AttributeTree {
-  const bytes = Buffer.alloc(2);
-  bytes.writeUInt16LE(value);
-  return { type, value: bytes };
+  return { type, value: Uint8Array.of(value, value >> 8) };
 }
 
 export function u32(type: number, value: number): AttributeTree {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return { type, value: bytes };
+  return { type, value: Uint8Array.of(value, value >> 8, value >> 16, value >> 24) };
 }
 
 /** Big-endian, as nfnetlink wants its numbers. */

@@ -2,12 +2,14 @@
 import { addressLength, fromAddressFamily, type IpAddress, type IpPrefix, toAddressFamily } from './address.ts';
 import {
   type AttributeTree,
-  encodedLength,
+  align,
   encodePayload,
   exactly,
   indexAttributes,
   MalformedNetlink,
   maxAttributeValue,
+  nested,
+  nestedBit,
   parseAttributes,
   present,
   readBytes,
@@ -15,7 +17,6 @@ import {
   readString,
   required,
   text,
-  u8,
   u16,
   u32,
 } from './attribute.ts';
@@ -138,10 +139,9 @@ export function encodeGetDevice(family: number, device: string | number): Netlin
 export function encodeSetDevice(family: number, change: DeviceChange, limit = 32_768): NetlinkRequest[] {
   const room = Math.min(limit, maxAttributeValue);
   const groups = groupPeers(change.peers ?? [], room);
-  if (groups.length === 0) groups.push([]);
-  return groups.map((peers, index) => {
+  return (groups.length === 0 ? [Buffer.alloc(0)] : groups).map((peers, index) => {
     const attributes = [deviceName(change.device), ...(index === 0 ? deviceFields(change) : [])];
-    if (peers.length > 0) attributes.push({ type: deviceAttribute.peers, value: peers });
+    if (peers.length > 0) attributes.push(nested(deviceAttribute.peers, peers));
     return {
       type: family,
       flags: messageFlag.request | messageFlag.ack,
@@ -163,33 +163,112 @@ function deviceFields(change: DeviceChange): AttributeTree[] {
   return fields;
 }
 
-// The peers of each request, as attributes.
-function groupPeers(peers: readonly PeerChange[], room: number): AttributeTree[][] {
-  const groups: AttributeTree[][] = [];
-  let left = 0;
+// The peers of each request, encoded. A tree of attributes for each of thousands of peers costs more than the kernel's own
+// work with them, so these are written straight to their place.
+function groupPeers(peers: readonly PeerChange[], room: number): Buffer[] {
+  const groups: Buffer[] = [];
+  let group = Buffer.alloc(room);
+  let used = 0;
   for (const fragment of peers.flatMap((peer) => splitPeer(peer, room))) {
-    const length = encodedLength([fragment]);
-    if (length > left || groups.length === 0) {
-      groups.push([]);
-      left = room;
+    const length = peerLength(fragment);
+    if (used + length > room) {
+      groups.push(group.subarray(0, used));
+      group = Buffer.alloc(Math.max(room, length));
+      used = 0;
     }
-    groups.at(-1)!.push(fragment);
-    left -= length;
+    used = writePeer(group, used, fragment);
   }
-  return groups;
+  return used === 0 ? groups : [...groups, group.subarray(0, used)];
 }
 
 // One peer, in as many fragments as it takes for each to fit in `room` bytes.
-function splitPeer(peer: PeerChange, room: number): AttributeTree[] {
-  const whole = peerTree(peerFields(peer), peer.allowedIps ?? []);
-  if (encodedLength([whole]) <= room) return [whole];
+function splitPeer(peer: PeerChange, room: number): PeerChange[] {
+  if (peerLength(peer) <= room) return [peer];
   // Without UPDATE_ONLY a continuation would bring back a peer that was removed meanwhile, or was never to be created.
-  const continued = [key(peerAttribute.publicKey, peer.publicKey), u32(peerAttribute.flags, peerFlag.updateOnly)];
-  const space = room - encodedLength([peerTree(peerFields(peer), [])]) - attributeOverhead;
+  const continued = { publicKey: peer.publicKey, updateOnly: true };
+  const space = room - peerLength({ ...peer, allowedIps: [] }) - header;
   const count = Math.max(1, Math.floor(space / longestAllowedIp));
-  return chunks(peer.allowedIps ?? [], count).map((part, index) =>
-    peerTree(index === 0 ? peerFields(peer) : continued, part),
+  return chunks(peer.allowedIps ?? [], count).map((allowedIps, index) => ({
+    ...(index === 0 ? peer : continued),
+    allowedIps,
+  }));
+}
+
+function peerFlags(peer: PeerChange): number {
+  return (
+    (peer.remove === true ? peerFlag.remove : 0) |
+    (peer.replaceAllowedIps === true ? peerFlag.replaceAllowedIps : 0) |
+    (peer.updateOnly === true ? peerFlag.updateOnly : 0)
   );
+}
+
+const header = 4; // NLA_HDRLEN
+const longestAllowedIp = allowedIpLength(6);
+
+// family (2, padded to 4), address, cidr (1, padded to 4), each behind its header, in a nest of their own.
+function allowedIpLength(family: IpPrefix['family']): number {
+  return header + (header + 4) + (header + addressLength(family)) + (header + 4);
+}
+
+function peerLength(peer: PeerChange): number {
+  let length = header + header + keyLength;
+  if (peerFlags(peer) !== 0) length += header + 4;
+  if (peer.presharedKey !== undefined) length += header + keyLength;
+  if (peer.endpoint !== undefined) length += header + (peer.endpoint.family === 4 ? 16 : 28);
+  if (peer.keepalive !== undefined) length += header + 4;
+  const allowedIps = peer.allowedIps ?? [];
+  if (allowedIps.length > 0) length += header;
+  for (const { family } of allowedIps) length += allowedIpLength(family);
+  return length;
+}
+
+/** Where the next one goes. `bytes` holds zeros from `start` on: padding is not written. */
+function writePeer(bytes: Buffer, start: number, peer: PeerChange): number {
+  let at = writeLeaf(bytes, start + header, peerAttribute.publicKey, sized(peer.publicKey, keyLength, 'key'));
+  const flags = peerFlags(peer);
+  if (flags !== 0) at = writeNumber(bytes, at, peerAttribute.flags, 4, flags);
+  if (peer.presharedKey !== undefined) {
+    at = writeLeaf(bytes, at, peerAttribute.presharedKey, sized(peer.presharedKey, keyLength, 'key'));
+  }
+  if (peer.endpoint !== undefined) at = writeLeaf(bytes, at, peerAttribute.endpoint, encodeEndpoint(peer.endpoint));
+  if (peer.keepalive !== undefined) at = writeNumber(bytes, at, peerAttribute.keepalive, 2, peer.keepalive);
+  const allowedIps = peer.allowedIps ?? [];
+  if (allowedIps.length > 0) {
+    const nest = at;
+    at += header;
+    for (const prefix of allowedIps) at = writeAllowedIp(bytes, at, prefix);
+    writeHeader(bytes, nest, peerAttribute.allowedIps | nestedBit, at - nest);
+  }
+  writeHeader(bytes, start, nestedBit, at - start);
+  return at;
+}
+
+function writeAllowedIp(bytes: Buffer, start: number, { family, bytes: address, cidr }: IpPrefix): number {
+  let at = writeNumber(bytes, start + header, allowedIpAttribute.family, 2, toAddressFamily(family));
+  at = writeLeaf(bytes, at, allowedIpAttribute.address, sized(address, addressLength(family), 'allowed IP'));
+  at = writeNumber(bytes, at, allowedIpAttribute.cidr, 1, cidr);
+  writeHeader(bytes, start, nestedBit, at - start);
+  return at;
+}
+
+function writeHeader(bytes: Buffer, at: number, type: number, length: number): void {
+  bytes[at] = length;
+  bytes[at + 1] = length >> 8;
+  bytes[at + 2] = type;
+  bytes[at + 3] = type >> 8;
+}
+
+function writeLeaf(bytes: Buffer, at: number, type: number, value: Uint8Array): number {
+  writeHeader(bytes, at, type, header + value.length);
+  bytes.set(value, at + header);
+  return at + header + align(value.length);
+}
+
+/** A little-endian number of `size` bytes. */
+function writeNumber(bytes: Buffer, at: number, type: number, size: 1 | 2 | 4, value: number): number {
+  writeHeader(bytes, at, type, header + size);
+  for (let i = 0; i < size; i++) bytes[at + header + i] = value >> (8 * i);
+  return at + header + 4;
 }
 
 function chunks<T>(list: readonly T[], size: number): (readonly T[])[] {
@@ -197,38 +276,6 @@ function chunks<T>(list: readonly T[], size: number): (readonly T[])[] {
   for (let start = size; start < list.length; start += size) parts.push(list.slice(start, start + size));
   return parts;
 }
-
-function peerTree(fields: readonly AttributeTree[], allowedIps: readonly IpPrefix[]): AttributeTree {
-  if (allowedIps.length === 0) return { type: 0, value: fields };
-  return { type: 0, value: [...fields, { type: peerAttribute.allowedIps, value: allowedIps.map(allowedIp) }] };
-}
-
-function peerFields(peer: PeerChange): AttributeTree[] {
-  const flags =
-    (peer.remove === true ? peerFlag.remove : 0) |
-    (peer.replaceAllowedIps === true ? peerFlag.replaceAllowedIps : 0) |
-    (peer.updateOnly === true ? peerFlag.updateOnly : 0);
-  const fields = [key(peerAttribute.publicKey, peer.publicKey)];
-  if (flags !== 0) fields.push(u32(peerAttribute.flags, flags));
-  if (peer.presharedKey !== undefined) fields.push(key(peerAttribute.presharedKey, peer.presharedKey));
-  if (peer.endpoint !== undefined) fields.push({ type: peerAttribute.endpoint, value: encodeEndpoint(peer.endpoint) });
-  if (peer.keepalive !== undefined) fields.push(u16(peerAttribute.keepalive, peer.keepalive));
-  return fields;
-}
-
-function allowedIp(prefix: IpPrefix): AttributeTree {
-  return {
-    type: 0,
-    value: [
-      u16(allowedIpAttribute.family, toAddressFamily(prefix.family)),
-      { type: allowedIpAttribute.address, value: sized(prefix.bytes, addressLength(prefix.family), 'allowed IP') },
-      u8(allowedIpAttribute.cidr, prefix.cidr),
-    ],
-  };
-}
-
-const attributeOverhead = encodedLength([{ type: 0, value: [] }]);
-const longestAllowedIp = encodedLength([allowedIp({ family: 6, bytes: new Uint8Array(16), cidr: 128 })]);
 
 function key(type: number, value: Uint8Array): AttributeTree {
   return { type, value: sized(value, keyLength, 'key') };

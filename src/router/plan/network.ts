@@ -144,6 +144,8 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
   const created = new Set(missing.map(({ name }) => name));
   const remain = <T extends { readonly link: string }>(list: readonly T[]) =>
     list.filter(({ link }) => !surplus.some(({ name }) => name === link));
+  // A device that is made again starts with the kernel's own values.
+  const isOfNew = (path: string) => path.split('/').some((part) => created.has(part));
   const addresses = difference(desired.addresses, remain(observed.addresses), addressKey);
   const routes = difference(desired.routes, observed.routes, (route) => `${route.destination} ${route.metric}`);
   const neighbours = difference(desired.neighbours, remain(observed.neighbours), neighbourKey);
@@ -152,7 +154,7 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
     ...surplus.map(({ name }) => ({ kind: 'network.delete-link' as const, name })),
     ...missing.map((link) => ({ kind: 'network.create-link' as const, link })),
     ...[...desired.parameters]
-      .filter(([path, value]) => observed.parameters.get(path) !== value)
+      .filter(([path, value]) => observed.parameters.get(path) !== value || isOfNew(path))
       .map(([path, value]) => ({ kind: 'network.set-parameter' as const, path, value })),
     ...planPorts(desired, observed, surplus),
     ...desired.links.flatMap((link) => planLink(link, created.has(link.name) ? undefined : links.get(link.name))),

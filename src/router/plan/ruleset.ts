@@ -124,7 +124,7 @@ export function compileChains(config: Config): readonly Chain[] {
     ]),
     chain('input_wan', inputFromWan),
     chain('input_lan', inputFromLan(lan?.range ?? null)),
-    chain('input_apn', inputFromTunnel),
+    chain('input_apn', inputFromTunnel(hubAddress(network))),
     base('clamp', { type: 'filter', hook: 'forward', priority: mangle, policy: 'accept' }, [
       'tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu',
     ]),
@@ -195,9 +195,11 @@ const inputFromLan = (range: Prefix | null): readonly string[] => [
   ...refuse,
 ];
 
-const inputFromTunnel: readonly string[] = [
+/** The hub is reached at its address in the APN alone: its LAN address is part of the LAN. */
+const inputFromTunnel = (hub: Address): readonly string[] => [
   'ct state invalid drop',
   'ct state { established, related } ct direction reply accept',
+  ...rejecting(`ip daddr != ${hub}`),
   'udp dport 53 accept',
   'tcp dport 53 accept',
   'icmp type echo-request accept',

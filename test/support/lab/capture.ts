@@ -23,7 +23,8 @@ export class Capture {
     filter: string,
     args: readonly string[],
   ): Promise<Capture> {
-    const options = ['-nn', '-tt', '-l', '-U', '--immediate-mode', '-Z', 'root'];
+    // The buffer has room for as many packets of the full length: the shorter that is, the longer a burst may be.
+    const options = ['-nn', '-tt', '-l', '-U', '--immediate-mode', '-s', '512', '-B', '8192', '-Z', 'root'];
     const tcpdump = ['tcpdump', '-i', device, ...options, ...args, ...(filter === '' ? [] : [filter])];
     const [program = '', ...rest] = [...enter, ...tcpdump];
     const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
