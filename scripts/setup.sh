@@ -3,7 +3,7 @@
 # setup.sh --test adds what the kernel tests need. A second run takes less than a second.
 set -eu
 
-packages='ca-certificates curl iproute2 iputils-ping nftables conntrack kmod
+packages='ca-certificates curl libatomic1 iproute2 iputils-ping nftables conntrack kmod
   wireguard-tools wireguard-go dnsmasq-base unbound bind9-dnsutils udhcpc socat tcpdump'
 test_packages='qemu-system-x86 busybox-static cpio strace'
 
@@ -93,4 +93,5 @@ esac
 # Install scripts do not run here, so nobody else makes this link.
 mkdir -p node_modules/.bin
 ln -sfn "../node-linux-$architecture/bin/node" node_modules/.bin/node
-say "Node $(node_modules/.bin/node --version) is ready"
+version=$(node_modules/.bin/node --version)
+say "Node $version is ready"

@@ -62,7 +62,7 @@ export function labelOf(name: string): Label | null {
     .replace(/^-+|-+$/g, '')
     .slice(0, 63)
     .replace(/-+$/, '');
-  return plain === '' || plain.startsWith('xn--') ? null : (plain as Label);
+  return plain === '' ? null : (plain as Label);
 }
 
 /** Letters of other alphabets that people take for these; from the confusables of UTS #39, what keyboards offer. */

@@ -4,7 +4,7 @@ import type { Config, Member, Role } from './config.ts';
 /** The member's role for one application: its entry there, else the role for everything. Nobody when disabled. */
 export function roleIn(member: Member, applicationId: string): Role | null {
   if (member.disabled) return null;
-  return member.access[applicationId] ?? member.role;
+  return new Map(Object.entries(member.access)).get(applicationId) ?? member.role;
 }
 
 /** Whether own devices reach the application's servers: every role that does more than look. */

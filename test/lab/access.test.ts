@@ -34,7 +34,7 @@ const data = (from: string) => `src host ${from} and (udp or (tcp and tcp[tcpfla
 
 /** Nothing arrived later than 2 s after the right was taken, though it flowed until then. */
 async function cutAt(taken: number, captures: Readonly<Record<string, Capture>>): Promise<void> {
-  await passed(taken + 2500);
+  await passed(taken + 2200);
   for (const [what, capture] of Object.entries(captures)) {
     note(`${what}: last packet ${Math.round(lastTime(capture) - taken)} ms after the right was taken`);
     expect(lastTime(capture), what).toBeLessThanOrEqual(taken + 2000);

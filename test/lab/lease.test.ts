@@ -80,7 +80,7 @@ async function constantTraffic(lab: Lab) {
 
 /** Both directions ran until the end, and stopped within a second of it for good. */
 async function stoppedAt(end: number, { outer, inner }: Awaited<ReturnType<typeof receivers>>, what: string) {
-  await passed(end + 2000);
+  await passed(end + 1500);
   for (const [where, capture] of [
     ['laptop', outer],
     ['server', inner],
@@ -244,8 +244,8 @@ test('a lease opens UDP 51820 and nothing else', async () => {
   const arrived = await lab.capture('hub', 'wan0', `ip src host ${LAPTOP} and not udp dst port 51820`);
   undo(() => arrived.stop());
   const knock =
-    `for port in 22 53 80 443 51820 51821; do (timeout 1 bash -c "</dev/tcp/${HUB}/$port") & done; ` +
-    `for port in 53 67 68 123 5353 51819 51821; do echo x >/dev/udp/${HUB}/$port; done; ping -c 2 -W 1 ${HUB}; wait`;
+    `for port in 22 53 80 443 51820 51821; do (timeout ${SLOWNESS * 0.5} bash -c "</dev/tcp/${HUB}/$port") & done; ` +
+    `for port in 53 67 68 123 5353 51819 51821; do echo x >/dev/udp/${HUB}/$port; done; ping -c 2 -i 0.1 -W ${SLOWNESS} ${HUB}; wait`;
   await lab.exec('laptop', ['bash', '-c', knock]);
   await poll(() => arrived.count() >= 15, { what: 'the knocks to arrive' });
   expect(answers.count()).toBe(0);

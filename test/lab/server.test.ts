@@ -91,7 +91,7 @@ test.each([false, true])(
     await flowing(inner, 'packets of the new server');
     const removed = Date.now();
     await control(lab, 'DELETE', '/servers/cache.shop');
-    await passed(removed + 2500);
+    await passed(removed + 2200);
     for (const [where, wire] of Object.entries({ 'at itself': outer, 'at its neighbour': inner })) {
       note(`removed server: last packet ${where} ${Math.round(lastTime(wire) - removed)} ms after its removal`);
       expect(lastTime(wire), where).toBeLessThanOrEqual(removed + 2000);

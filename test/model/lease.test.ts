@@ -16,7 +16,8 @@ import {
   sourceText,
   stateOf,
 } from '../../src/model/lease.ts';
-import { address, anyLeases, clock, hour, lease, prefix } from '../support/builders.ts';
+import { address, clock, hour, lease, prefix } from '../support/builders.ts';
+import { anyLeases } from '../support/random.ts';
 
 const now = clock();
 

@@ -59,7 +59,7 @@ describe('domain names', () => {
     'hub',
     'x.lan',
     '*.team',
-    `${'a'.repeat(60)}.`.repeat(4) + 'shop',
+    `${'aaaaaaaaa.'.repeat(20)}shop`,
   ])('%j is not', (text) => {
     expect(() => parseDomainName(text)).toThrow(InvalidInput);
   });
@@ -92,7 +92,7 @@ describe('display names', () => {
     expect(
       ['Anna Lee', "O'Brien", 'Zoë  Ångström', '--x--', 'A'.repeat(70), `${'a'.repeat(62)} b`].map(labelOf),
     ).toEqual(['anna-lee', 'o-brien', 'zoe-angstrom', 'x', 'a'.repeat(63), 'a'.repeat(62)]);
-    expect([labelOf('张伟'), labelOf('xn--abc'), labelOf('!')]).toEqual([null, null, null]);
+    expect([labelOf('张伟'), labelOf('xn--abc'), labelOf('!')]).toEqual([null, 'xn-abc', null]);
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const label = labelOf(text);

@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FakeDhcp } from '../../src/router/drivers/fake.ts';
 import { compileDhcp, type DesiredDhcp, type DhcpOperation, planDhcp } from '../../src/router/plan/dhcp.ts';
-import { anyConfig, exampleConfig, prefix, withLan } from '../support/builders.ts';
+import { exampleConfig, prefix, withLan } from '../support/builders.ts';
+import { anyConfig } from '../support/random.ts';
 
 const paths = { folder: '/run/apn/dhcp', leases: '/data/apn/dhcp' };
 type Config = Parameters<typeof compileDhcp>[0];

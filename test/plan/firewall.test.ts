@@ -17,17 +17,8 @@ import {
   planFirewall,
 } from '../../src/router/plan/firewall.ts';
 import { type Chain, sets } from '../../src/router/plan/ruleset.ts';
-import {
-  anyConfig,
-  anyLeased,
-  anyLeases,
-  clock,
-  exampleConfig,
-  lease,
-  prefix,
-  withChanged,
-  withLan,
-} from '../support/builders.ts';
+import { clock, exampleConfig, lease, prefix, withChanged, withLan } from '../support/builders.ts';
+import { anyConfig, anyLeased, anyLeases } from '../support/random.ts';
 import { anyDamage, damage } from './damage.ts';
 
 const moment = clock();

@@ -12,7 +12,8 @@ import {
   type ObservedLink,
   planNetwork,
 } from '../../src/router/plan/network.ts';
-import { address, anyConfig, exampleConfig, prefix, withLan } from '../support/builders.ts';
+import { address, exampleConfig, prefix, withLan } from '../support/builders.ts';
+import { anyConfig } from '../support/random.ts';
 
 const ports = ['lan0', 'lan1', 'lan2', 'wan0', 'wan1'];
 const ownNames = [bridge, 'apn0', 'apn3'];

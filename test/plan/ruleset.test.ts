@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fingerprint } from '../../src/router/plan/fingerprint.ts';
 import { compileChains, declarations, hookNumber, refill, sets } from '../../src/router/plan/ruleset.ts';
-import { anyConfig, exampleConfig, withLan } from '../support/builders.ts';
+import { exampleConfig, withLan } from '../support/builders.ts';
+import { anyConfig } from '../support/random.ts';
 
 const texts = (name: string, config = exampleConfig()) =>
   compileChains(config)

@@ -13,7 +13,6 @@ import {
 } from '../../src/router/plan/wireguard.ts';
 import {
   address,
-  anyConfig,
   exampleConfig,
   hubPrivateKey,
   prefix,
@@ -22,6 +21,7 @@ import {
   publicKey,
   withChanged,
 } from '../support/builders.ts';
+import { anyConfig } from '../support/random.ts';
 
 type Config = Parameters<typeof compileWireguard>[0]['config'];
 

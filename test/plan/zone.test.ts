@@ -7,7 +7,8 @@ import type { Config } from '../../src/model/config.ts';
 import type { Zone, ZoneClient } from '../../src/model/zone.ts';
 import { FakeZone } from '../../src/router/drivers/fake.ts';
 import { compileZone, type ObservedZone, planZone } from '../../src/router/plan/zone.ts';
-import { address, anyConfig, anyLeased, exampleConfig } from '../support/builders.ts';
+import { address, exampleConfig } from '../support/builders.ts';
+import { anyConfig, anyLeased } from '../support/random.ts';
 
 /** The client an address belongs to: the longest prefix that holds it. */
 function clientOf(clients: readonly ZoneClient[], source: Address): ZoneClient | undefined {
