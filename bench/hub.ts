@@ -4,6 +4,9 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { x25519 } from '@noble/curves/ed25519.js';
+import type { Config } from '../src/model/config.ts';
+import { Secret } from '../src/model/key.ts';
+import { Store } from '../src/router/store/store.ts';
 import { build } from '../test/support/lab/build.ts';
 import { takeDown } from '../test/support/lab/down.ts';
 import { type Background, type Lab, poll } from '../test/support/lab/lab.ts';
@@ -90,19 +93,47 @@ export class Hub {
     await poll(agrees, { within: 120_000, every: 5, what: 'the router to apply everything' });
   }
 
-  /** A LAN, applications of 200 servers each, every tenth server with a preshared key. */
-  async enrol(peers: number): Promise<void> {
-    await this.call('PATCH', '/network', { endpoint: { host: '203.0.113.1' } });
-    await this.call('PATCH', '/lan', { wan: 'wan0', ports: ['lan0', 'lan1', 'lan2'], address: '192.168.66.1/24' });
-    for (let n = 0; n < peers; n++) {
-      const application = `app${Math.floor(n / 200)}`;
-      if (n % 200 === 0) await this.call('POST', '/applications', { label: application }, '');
-      const publicKey = x25519.getPublicKey(randomBytes(32)).toBase64();
-      const server = { application, label: `server${n}`, publicKey, presharedKey: n % 10 === 0 };
-      await this.call('POST', '/servers', server, '');
-    }
-    await this.applied();
+  /** Saves a LAN and applications of 200 servers each, every tenth server with a preshared key. Before the router starts. */
+  prepare(peers: number): void {
+    const publicKeyOf = (key: { reveal(): Uint8Array }) => x25519.getPublicKey(key.reveal()).toBase64();
+    const makeHubKey = () => new Secret('private key', clamped(randomBytes(32)));
+    const store = new Store({ folder: this.state, now: Date.now, makeHubKey, publicKeyOf });
+    const lan = {
+      ...{ topology: 'router', wan: 'wan0', ports: ['lan0', 'lan1', 'lan2'], address: '192.168.66.1' },
+      ...{ range: '192.168.66.0/24', dhcp: { from: '192.168.66.100', to: '192.168.66.199' }, defaultAccess: 'nothing' },
+    };
+    const numbers = Array.from({ length: peers }, (_, n) => n);
+    const applications = numbers
+      .filter((n) => n % 200 === 0)
+      .map((n) => ({ id: `app${n}x`, label: `app${n}`, range: `172.16.${10 + n / 200}.0/24`, links: [] }));
+    store.save({ actor: 'bench', summary: `${peers} servers` }, (transaction) => {
+      const servers = numbers.map((n) => {
+        const presharedKey = n % 10 === 0 ? `psk${n}x` : null;
+        if (presharedKey !== null)
+          transaction.putPresharedKey(presharedKey, new Secret('preshared key', randomBytes(32)));
+        const address = `172.16.${10 + Math.floor(n / 200)}.${10 + (n % 200)}`;
+        const publicKey = x25519.getPublicKey(randomBytes(32)).toBase64();
+        return {
+          id: `server${n}`,
+          application: `app${n - (n % 200)}x`,
+          label: `server${n}`,
+          address,
+          publicKey,
+          presharedKey,
+        };
+      });
+      transaction.put({ ...transaction.config, lan, applications, servers } as unknown as Config);
+    });
+    store.close();
   }
+}
+
+/** As the kernel keeps private keys (RFC 7748 §5). */
+function clamped(key: Uint8Array): Uint8Array {
+  const copy = Uint8Array.from(key);
+  copy[0] = (copy[0] ?? 0) & 248;
+  copy[31] = ((copy[31] ?? 0) & 127) | 64;
+  return copy;
 }
 
 export async function withHub<T>(name: string, work: (hub: Hub) => Promise<T>): Promise<T> {
@@ -116,12 +147,12 @@ export async function withHub<T>(name: string, work: (hub: Hub) => Promise<T>): 
   }
 }
 
-/** CPU time of a process, user and system, all threads. Milliseconds, in steps of the kernel's 10. */
-export function cpuMilliseconds(pid: number): number {
+/** CPU time of a process in milliseconds, all threads, in steps of the kernel's 10. */
+export function cpu(pid: number): { readonly user: number; readonly system: number } {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /s, '')
     .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
+  return { user: Number(fields[11]) * 10, system: Number(fields[12]) * 10 };
 }
 
 /** The p-th part of the values, in order: 0.5 is the median. */

@@ -19,10 +19,8 @@ interface Start {
 
 export function run(): Promise<Bench> {
   return withHub('lcst', async (hub) => {
-    const first = hub.router();
-    await eventually(() => hub.call('GET', '/summary'));
-    await hub.enrol(peers);
-    await first.stop();
+    hub.prepare(peers);
+    await start(hub);
     const boots: Start[] = [];
     const restarts: Start[] = [];
     for (let round = 0; round < rounds; round++) {

@@ -1,6 +1,7 @@
 // The router: opens the store, starts the loop, listens to the kernel and serves the control API.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdirSync, watch } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, watch } from 'node:fs';
+import type { Server } from 'node:http';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { x25519 } from '@noble/curves/ed25519.js';
@@ -10,6 +11,7 @@ import { monotonic, readClock } from './clock.ts';
 import { Conditions, causeText } from './conditions.ts';
 import { createApp } from './control/app.ts';
 import { listen } from './control/listen.ts';
+import { createLockedApp } from './control/locked.ts';
 import type { LiveTunnel, Services } from './control/services.ts';
 import { createDhcpDriver, readDhcpLeases } from './drivers/dhcp.ts';
 import type { Drivers } from './drivers/driver.ts';
@@ -26,6 +28,7 @@ import { hubDevice } from './plan/wireguard.ts';
 import { Reconciler } from './reconcile.ts';
 import { shutEverything } from './shut.ts';
 import { StoreUnavailable } from './store/errors.ts';
+import { writeProblem } from './store/read-only.ts';
 import { Store } from './store/store.ts';
 
 /** Everything is looked at again this often, notified or not: WireGuard tells nothing of its peers. */
@@ -61,8 +64,8 @@ async function main(): Promise<void> {
   const startedAt = Date.now();
   mkdirSync(values.state, { recursive: true, mode: 0o700 });
   mkdirSync(values.run, { recursive: true, mode: 0o755 });
-  const dhcp = { folder: join(values.run, 'dhcp'), leases: join(values.state, 'dhcp') };
-  const store = await openStore(values.state);
+  const store = await openStore(values.state, values.run);
+  const dhcp = { folder: join(values.run, 'dhcp'), leases: leasesFolder(store, values.state, values.run) };
   const changes = new Set<() => void>();
   const changed = () => {
     for (const listener of changes) listener();
@@ -91,6 +94,11 @@ async function main(): Promise<void> {
       title: `The stored key of ${label} (${noun}) is damaged, so it is switched off.`,
       remedy: 'Remove it and add it again, or restore a backup.',
     });
+  }
+  if (store.readOnly !== null) {
+    const title = 'The storage cannot be written: nothing can be changed.';
+    const remedy = 'It may be full or worn out. What is set up keeps working.';
+    conditions.raise({ code: 'store-read-only', severity: 'error', title, remedy }, store.readOnly);
   }
   const keeper = new LeaseKeeper(store, conditions, readClock());
   const tick = startLeaseTimer(keeper, reconciler);
@@ -126,6 +134,10 @@ async function main(): Promise<void> {
     tick();
     reconciler.wake();
     changed();
+    if (store.readOnly !== null && writeProblem(values.state) === null) {
+      log('The storage can be written again: starting anew.');
+      void stop();
+    }
   }, slowTimer);
   const servers = [
     await serve({ kind: 'console' }, 'control.sock', 0o600),
@@ -149,19 +161,44 @@ async function main(): Promise<void> {
   process.once('SIGINT', stop);
 }
 
-/** Keeps everything shut until the store can be opened; what is running in the kernel already stays as it is. */
-async function openStore(folder: string): Promise<Store> {
-  for (let told = ''; ; ) {
+/**
+ * Keeps everything shut until the store can be opened, and says why to whoever asks; what is running in the kernel
+ * already stays as it is.
+ */
+async function openStore(folder: string, run: string): Promise<Store> {
+  let problem: StoreUnavailable | undefined;
+  const servers: Server[] = [];
+  for (;;) {
     try {
-      return new Store({ folder, now: Date.now, makeHubKey: makePrivateKey, publicKeyOf });
+      const scratch = join(run, 'store');
+      const store = new Store({ folder, now: Date.now, makeHubKey: makePrivateKey, publicKeyOf, scratch });
+      if (problem !== undefined) log(`${problem.code}: over`);
+      for (const server of servers) server.close().closeAllConnections();
+      return store;
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
-      if (told !== error.code) log(`${error.code}: ${error.message} ${error.remedy} (${causeText(error.cause)})`);
-      told = error.code;
+      if (problem?.code !== error.code)
+        log(`${error.code}: ${error.message} ${error.remedy} (${causeText(error.cause)})`);
+      problem = error;
       await shutEverything(log);
+      if (servers.length === 0) {
+        const app = createLockedApp(() => problem ?? error);
+        servers.push(
+          await listen(app, join(run, 'control.sock'), 0o600),
+          await listen(app, join(run, 'web.sock'), 0o666),
+        );
+      }
       await new Promise((resolve) => setTimeout(resolve, 5000));
     }
   }
+}
+
+/** Who has which address outlives a power cut; while the disk cannot be written it goes on in memory. */
+function leasesFolder({ readOnly }: Store, state: string, run: string): string {
+  const [kept, volatile] = [join(state, 'dhcp'), join(run, 'dhcp-leases')];
+  if (readOnly === null) return kept;
+  if (!existsSync(volatile) && existsSync(kept)) cpSync(kept, volatile, { recursive: true });
+  return volatile;
 }
 
 /** Looks at the leases now, and again whenever one ends. */

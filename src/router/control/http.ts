@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import { type Config, parse } from '../../model/config.ts';
 import { Conflict, Forbidden, InvalidInput, NotFound } from '../../model/errors.ts';
 import { may, type Permission } from '../../model/roles.ts';
+import { causeText } from '../conditions.ts';
 import { StoreUnavailable } from '../store/errors.ts';
 import type { Transaction } from '../store/store.ts';
 import { parseJson } from './json.ts';
@@ -114,7 +115,10 @@ export function errorAnswer(error: unknown, c: Context<Env>, log: (line: string)
   if (error instanceof Forbidden) return say(403, error.path, error.message);
   if (error instanceof NotFound) return say(404, error.path, error.message);
   if (error instanceof Conflict) return say(409, error.path, error.message);
-  if (error instanceof StoreUnavailable) return say(503, '', `${error.message} ${error.remedy}`);
+  if (error instanceof StoreUnavailable) {
+    log(`${error.code}: ${error.message} (${causeText(error.cause)})`);
+    return say(503, '', `${error.message} ${error.remedy}`);
+  }
   const id = randomUUID();
   log(`error ${id}: ${error instanceof Error ? error.stack : String(error)}`);
   return c.json({ error: { path: '', message: `Something went wrong here; the log knows it as ${id}.` } }, 500);

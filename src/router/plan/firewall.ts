@@ -132,8 +132,8 @@ function exactly({ family: of, first, deadline }: Opening): Element {
 /** Overlapping and touching prefixes as blocks apart: an interval set refuses anything else. */
 function joined(prefixes: readonly Prefix[]): readonly Block[] {
   const blocks: Block[] = [];
-  for (const of of [4, 6] as const) {
-    const ranges = prefixes.filter((prefix) => family(prefix) === of).map(rangeOf);
+  for (const version of [4, 6] as const) {
+    const ranges = prefixes.filter((prefix) => family(prefix) === version).map(rangeOf);
     ranges.sort((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
     let current: Block | undefined;
     for (const { first, last } of ranges) {
@@ -141,7 +141,7 @@ function joined(prefixes: readonly Prefix[]): readonly Block[] {
         current = { ...current, last: last > current.last ? last : current.last };
         blocks[blocks.length - 1] = current;
       } else {
-        current = { family: of, first, last, deadline: null };
+        current = { family: version, first, last, deadline: null };
         blocks.push(current);
       }
     }

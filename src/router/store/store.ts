@@ -1,4 +1,5 @@
 // The store: configuration, secrets and leases in one SQLite file; every save is one transaction.
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import {
@@ -17,6 +18,7 @@ import { type Problem, problems } from '../../model/rules.ts';
 import { StoreUnavailable } from './errors.ts';
 import { inWholeMilliseconds, readLeases, writeLease } from './leases.ts';
 import { openDatabase, unreadable } from './migrate.ts';
+import { copyDatabase, writeProblem } from './read-only.ts';
 import { createStoreKey, locked, readStoreKey, type StoreKey, seal, unseal } from './secrets.ts';
 
 /** What the router knows at one revision. */
@@ -55,6 +57,8 @@ export interface StoreOptions {
   readonly now: () => number;
   readonly makeHubKey: () => PrivateKey;
   readonly publicKeyOf: (key: PrivateKey) => string;
+  /** A folder in memory: where a copy is opened when the disk cannot be written. */
+  readonly scratch?: string;
 }
 
 const sealedNouns: readonly ListNoun[] = ['servers', 'devices'];
@@ -65,6 +69,8 @@ export class Store {
   readonly #database: DatabaseSync;
   readonly #storeKey: StoreKey;
   readonly #options: StoreOptions;
+  /** Why the disk cannot be written; null: it can, or could when the store was opened. */
+  readonly readOnly: unknown;
   #snapshot: Snapshot;
 
   /** @throws StoreUnavailable */
@@ -74,13 +80,25 @@ export class Store {
     const existing = readStoreKey(keyFile);
     // The key file comes first: a database whose key was never written cannot exist.
     this.#storeKey = existing ?? this.#firstKey(keyFile);
-    this.#database = openDatabase(join(options.folder, 'router.db'));
+    ({ database: this.#database, readOnly: this.readOnly } = this.#open(join(options.folder, 'router.db')));
     try {
       this.#snapshot = this.#load();
     } catch (error) {
       this.#database.close();
       if (error instanceof StoreUnavailable) throw error;
       throw unreadable(error);
+    }
+  }
+
+  /** A disk that can be read only gives what is configured, and takes no change. */
+  #open(file: string): { readonly database: DatabaseSync; readonly readOnly: unknown } {
+    try {
+      return { database: openDatabase(file), readOnly: null };
+    } catch (error) {
+      const { folder, scratch } = this.#options;
+      const why = writeProblem(folder);
+      if (why === null || scratch === undefined || !existsSync(file)) throw error;
+      return { database: openDatabase(copyDatabase(file, scratch)), readOnly: why };
     }
   }
 
@@ -110,6 +128,7 @@ export class Store {
     options: SaveOptions,
     change: (transaction: Transaction) => T,
   ): { readonly result: T; readonly revision: number } {
+    if (this.readOnly !== null) throw unwritable(this.readOnly);
     const before = this.#snapshot;
     if (options.revision !== undefined && options.revision !== before.revision) {
       throw new Conflict('revision', `The configuration has changed: it is at revision ${before.revision} now.`);
@@ -224,10 +243,7 @@ export class Store {
       this.#database.exec('COMMIT');
     } catch (cause) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      throw new StoreUnavailable('store-write', 'The change could not be written; nothing was changed.', {
-        remedy: 'Check that the storage is not full or failing.',
-        cause,
-      });
+      throw unwritable(cause);
     }
   }
 
@@ -328,6 +344,13 @@ export class Store {
     }
     return { raw: { ...raw, ...lists }, damaged };
   }
+}
+
+function unwritable(cause: unknown): StoreUnavailable {
+  return new StoreUnavailable('store-write', 'The change could not be written; nothing was changed.', {
+    remedy: 'Check that the storage is not full or failing.',
+    cause,
+  });
 }
 
 type Body = Readonly<Record<string, unknown>>;
