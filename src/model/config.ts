@@ -188,10 +188,9 @@ export const initialConfig: Config = config.parse({
 export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  if (issue === undefined) throw new InvalidInput('', 'This is not valid.');
+  const issue = result.error.issues[0]!;
   if (issue.code === 'unrecognized_keys') {
-    throw new InvalidInput([...issue.path, issue.keys[0] ?? ''].join('.'), 'There is no such field.');
+    throw new InvalidInput([...issue.path, issue.keys[0]!].join('.'), 'There is no such field.');
   }
   const missing = issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
   throw new InvalidInput(issue.path.join('.'), missing ? 'This field is missing.' : issue.message);

@@ -59,8 +59,8 @@ export function findMachine(config: Config, text: string): Machine | null {
       address === wanted || name === wanted || (identity !== undefined && address === identity.address),
   );
   if (exact !== undefined) return exact;
-  const short = all.filter(({ name }) => name.split('.')[0] === wanted);
-  return short.length === 1 ? (short[0] ?? null) : null;
+  const [one, another] = all.filter(({ name }) => name.split('.')[0] === wanted);
+  return one === undefined || another !== undefined ? null : one;
 }
 
 /** Decides for original direction; replies are allowed exactly when this is. */
@@ -85,6 +85,9 @@ export function explain(
       return { ...named, allowed, message: `${named.source} is nobody inside: it may not reach ${where}.` };
     const only = `${named.source} may use the hub's ${services}`;
     return { ...named, allowed, message: allowed ? `${only}.` : `${only}, not its port ${port}.` };
+  }
+  if (source.kind === 'LAN device' && destination.kind === 'LAN device') {
+    return { ...named, allowed: true, message: 'Both are on the LAN, and the hub is not between them.' };
   }
   if (first === undefined) {
     return {

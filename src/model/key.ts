@@ -84,7 +84,7 @@ function hex(bytes: Uint8Array): string {
 /** X25519 ignores the top bit, so both spellings of a point count (RFC 7748 §5). */
 function clearTopBit(bytes: Uint8Array): Uint8Array {
   const copy = Uint8Array.from(bytes);
-  copy[31] = (copy[31] ?? 0) & 0x7f;
+  copy[31]! &= 0x7f;
   return copy;
 }
 

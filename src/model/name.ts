@@ -37,7 +37,7 @@ export function parseDomainName(text: string): DomainName {
   const labels = (wildcard ? text.slice(2) : text).split('.');
   if (text.length > 200) throw new InvalidInput('', 'This name is too long.');
   for (const label of labels) parseLabel(label);
-  parseFreeLabel(labels.at(-1) ?? '');
+  parseFreeLabel(labels.at(-1)!);
   return text as DomainName;
 }
 

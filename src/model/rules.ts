@@ -165,9 +165,10 @@ function* memberProblems(config: Config): Generator<Problem> {
       if (!applicationIds.has(id)) yield at('access', 'There is no such application.');
     }
   }
-  if (config.members.length > 0 && !config.members.some((one) => one.role === 'owner' && !one.disabled)) {
-    const last = config.members.find(({ role }) => role === 'owner') ?? config.members[0];
-    yield { noun: 'members', id: last?.id ?? '', field: 'role', message: 'There must be at least one owner.' };
+  const [first] = config.members;
+  if (first !== undefined && !config.members.some((one) => one.role === 'owner' && !one.disabled)) {
+    const last = config.members.find(({ role }) => role === 'owner') ?? first;
+    yield { noun: 'members', id: last.id, field: 'role', message: 'There must be at least one owner.' };
   }
 }
 

@@ -11,9 +11,8 @@ export function monotonic(): number {
 }
 
 export function readClock(): Clock {
-  return { wall: Date.now(), boot: monotonic(), bootId: bootId(), synchronised: existsSync(synchronisedFile) };
+  return { wall: Date.now(), boot: monotonic(), bootId, synchronised: existsSync(synchronisedFile) };
 }
 
-function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-}
+/** One process lives in one boot. */
+const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();

@@ -1,6 +1,6 @@
 // The router: opens the store, starts the loop, listens to the kernel and serves the control API.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, watch } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, rmSync, watch } from 'node:fs';
 import type { Server } from 'node:http';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -33,6 +33,8 @@ import { Store } from './store/store.ts';
 
 /** Everything is looked at again this often, notified or not: WireGuard tells nothing of its peers. */
 const slowTimer = 10_000;
+/** So often it is looked whether a broken store was mended. */
+const mendedTimer = 1000;
 /** Notifications come in bursts; one look is enough for all of them. */
 const gather = 20;
 
@@ -134,10 +136,6 @@ async function main(): Promise<void> {
     tick();
     reconciler.wake();
     changed();
-    if (store.readOnly !== null && writeProblem(values.state) === null) {
-      log('The storage can be written again: starting anew.');
-      void stop();
-    }
   }, slowTimer);
   const servers = [
     await serve({ kind: 'console' }, 'control.sock', 0o600),
@@ -157,6 +155,13 @@ async function main(): Promise<void> {
     store.close();
     process.exit(0);
   };
+  if (store.readOnly !== null) {
+    setInterval(() => {
+      if (stopping || writeProblem(values.state) !== null) return;
+      log('The storage can be written again: starting anew.');
+      void stop();
+    }, mendedTimer);
+  }
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
 }
@@ -188,7 +193,7 @@ async function openStore(folder: string, run: string): Promise<Store> {
           await listen(app, join(run, 'web.sock'), 0o666),
         );
       }
-      await new Promise((resolve) => setTimeout(resolve, 5000));
+      await new Promise((resolve) => setTimeout(resolve, mendedTimer));
     }
   }
 }
@@ -196,9 +201,11 @@ async function openStore(folder: string, run: string): Promise<Store> {
 /** Who has which address outlives a power cut; while the disk cannot be written it goes on in memory. */
 function leasesFolder({ readOnly }: Store, state: string, run: string): string {
   const [kept, volatile] = [join(state, 'dhcp'), join(run, 'dhcp-leases')];
-  if (readOnly === null) return kept;
-  if (!existsSync(volatile) && existsSync(kept)) cpSync(kept, volatile, { recursive: true });
-  return volatile;
+  const [from, to] = readOnly === null ? [volatile, kept] : [kept, volatile];
+  // Found there after a restart: the other one is older.
+  if (existsSync(from) && (readOnly === null || !existsSync(to))) cpSync(from, to, { recursive: true });
+  if (readOnly === null) rmSync(volatile, { recursive: true, force: true });
+  return to;
 }
 
 /** Looks at the leases now, and again whenever one ends. */

@@ -25,6 +25,7 @@ import {
 import type { NetlinkMessage, NetlinkRequest } from '../../src/router/netlink/message.ts';
 import {
   decodeChains,
+  decodeGeneration,
   decodeNftablesEvent,
   decodeRules,
   decodeSets,
@@ -34,6 +35,7 @@ import {
   encodeDumpRules,
   encodeDumpSets,
   encodeDumpTables,
+  encodeGetGeneration,
   netfilterHook,
   setFlag,
 } from '../../src/router/netlink/nftables.ts';
@@ -404,6 +406,18 @@ describe('notifications', () => {
       ]),
     );
     expect(new Set(kinds.map((event) => JSON.stringify(event?.table)))).toEqual(new Set([JSON.stringify(table)]));
+  });
+
+  it('are numbered: the request is what nft sends, the number is in the answer', () => {
+    const { sent, received } = recorded('dumpRuleset');
+    const asked = sent.flat().find(({ type }) => type === 0xa10);
+    expect(encodeGetGeneration()).toMatchObject({ type: 0xa10, flags: 0 });
+    expect(encodeGetGeneration().payload).toEqual(asked?.payload);
+    const answer = received.filter(({ type }) => type === 0xa0f);
+    expect(decodeGeneration(answer)).toBe(answer[0]?.payload.readUInt32BE(8));
+    expect(decodeGeneration(answer)).toBeGreaterThan(0);
+    expect(() => decodeGeneration([])).toThrow(MalformedNetlink);
+    expect(() => decodeGeneration([nft(15, [])])).toThrow(MalformedNetlink);
   });
 
   it('of a transaction’s end say who made it', () => {

@@ -12,6 +12,7 @@ const kinds = [
   'wrong priority',
   'wrong hook',
   'no base',
+  'strange base',
   'delete rule',
   'add rule',
   'swap rules',
@@ -77,16 +78,21 @@ function change({ chains, sets: there }: FakeTable, kind: Damage['kind'], n: num
       }
       return;
     case 'wrong policy':
-      if (base !== null) put({ base: { ...base, policy: base.policy === 'drop' ? 'accept' : 'drop' } });
+      if (base !== null && base !== 'strange')
+        put({ base: { ...base, policy: base.policy === 'drop' ? 'accept' : 'drop' } });
       return;
     case 'wrong priority':
-      if (base !== null) put({ base: { ...base, priority: base.priority + 1 } });
+      if (base !== null && base !== 'strange') put({ base: { ...base, priority: base.priority + 1 } });
       return;
     case 'wrong hook':
-      if (base !== null) put({ base: { ...base, hook: base.hook === 'input' ? 'output' : 'input' } });
+      if (base !== null && base !== 'strange')
+        put({ base: { ...base, hook: base.hook === 'input' ? 'output' : 'input' } });
       return;
     case 'no base':
       put({ base: null });
+      return;
+    case 'strange base':
+      put({ base: 'strange' });
       return;
     case 'delete rule':
       put({ rules: rules.filter((_, i) => i !== at) });

@@ -5,7 +5,7 @@ import type { Binding } from '../../src/model/access.ts';
 import { contains, fromBytes, type Prefix } from '../../src/model/address.ts';
 import type { Config } from '../../src/model/config.ts';
 import type { Lease } from '../../src/model/lease.ts';
-import { FakeFirewall, type FakeTable } from '../../src/router/drivers/fake-firewall.ts';
+import { type FakeChain, FakeFirewall, type FakeTable } from '../../src/router/drivers/fake-firewall.ts';
 import {
   compileFirewall,
   type DesiredFirewall,
@@ -64,8 +64,7 @@ const live = ({ deadline }: Element) => deadline === null || deadline > moment.b
 function differences({ chains, elements }: DesiredFirewall, table: FakeTable | null): readonly string[] {
   if (table === null) return ['no table'];
   const found: string[] = [];
-  const chainText = ({ base, rules }: Pick<Chain, 'base' | 'rules'>) =>
-    JSON.stringify([base, rules.map(({ text }) => text)]);
+  const chainText = ({ base, rules }: Chain | FakeChain) => JSON.stringify([base, rules.map(({ text }) => text)]);
   for (const chain of chains) {
     const now = table.chains.get(chain.name);
     if (now === undefined || chainText(now) !== chainText(chain)) found.push(`chain ${chain.name}`);

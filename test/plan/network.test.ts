@@ -8,10 +8,13 @@ import {
   compileNetwork,
   type DesiredNetwork,
   type LinkAddress,
+  missingPorts,
   type NetworkOperation,
   type ObservedLink,
   planNetwork,
 } from '../../src/router/plan/network.ts';
+import { describe as describeOperation } from '../../src/router/plan/operation.ts';
+import { planners } from '../../src/router/plan/plan.ts';
 import { address, exampleConfig, prefix, withLan } from '../support/builders.ts';
 import { anyConfig } from '../support/random.ts';
 
@@ -317,6 +320,23 @@ describe('planning the network', () => {
     });
     const kinds = planNetwork(compileNetwork(exampleConfig()), network.observe()).map(({ kind }) => kind);
     expect(kinds).toEqual(['network.set-neighbour']);
+  });
+
+  it('a link that is up and has the wrong MTU is only given its own', () => {
+    const network = build({ old: exampleConfig(), half: exampleConfig(), steps: 0, harm: [{ kind: 'mtu', n: 1 }] });
+    const operations = planNetwork(compileNetwork(exampleConfig()), network.observe());
+    expect(operations.map(describeOperation)).toEqual(['set link apn0 mtu 1420']);
+  });
+
+  it('ports that are not there are named, and hold nothing else up', () => {
+    const network = build({ old: null, half: exampleConfig(), steps: 0, harm: [{ kind: 'no port', n: 1 }] });
+    const desired = compileNetwork(exampleConfig());
+    expect(missingPorts(desired, network.observe())).toEqual(['lan1']);
+    expect(planners.network.notices?.(desired, network.observe())).not.toEqual([]);
+    network.add({ name: 'lan1', kind: null, up: false, mtu: 1500, master: null });
+    expect(planners.network.notices?.(desired, network.observe())).toEqual([]);
+    apply(network, planNetwork(desired, network.observe()));
+    expect(actual(desired, network)).toEqual(expected(desired, network));
   });
 
   it('addresses are host addresses of the hub inside the whole range', () => {

@@ -119,6 +119,8 @@ function rights(peers: Iterable<{ publicKey: PublicKey; allowedIps: readonly Pre
   return new Set([...peers].flatMap(({ publicKey: key, allowedIps }) => allowedIps.map((one) => `${one} ${key}`)));
 }
 
+const byText = (a: string, b: string) => (a < b ? -1 : 1);
+
 const secretText = (key: { reveal(): Uint8Array } | null | undefined) => key?.reveal().toHex() ?? null;
 
 function plainDevice(
@@ -138,9 +140,9 @@ function plainDevice(
     port: of?.listenPort,
     peers: [...(of?.peers ?? [])]
       .map(([key, peer]) =>
-        [key, secretText(peer.presharedKey), [...peer.allowedIps].sort().join(), peer.keepalive].join(' '),
+        [key, secretText(peer.presharedKey), [...peer.allowedIps].sort(byText).join(), peer.keepalive].join(' '),
       )
-      .sort(),
+      .sort(byText),
   };
 }
 

@@ -86,6 +86,7 @@ describe('compiling the zone', () => {
     const zone = compileZone({ ...exampleConfig(), lan: null, lanDevices: [] }, []);
     expect([zone.listen, zone.reverse]).toEqual([['172.16.0.1'], ['172.16.0.0/16']]);
     expect(zone.clients.every(({ side }) => side === 'tunnel')).toBe(true);
+    expect(compileZone({ ...exampleConfig(), lan: null }, []).hosts.at(-1)?.lan).toBe('192.168.66.11');
   });
 });
 

@@ -4,6 +4,8 @@ import { z } from 'zod';
 import { parseSource } from '../../model/address.ts';
 import { freeAddress } from '../../model/addressing.ts';
 import { type Config, parse, type Server, server as serverSchema, text } from '../../model/config.ts';
+import { InvalidInput } from '../../model/errors.ts';
+import { sourceProblem } from '../../model/rules.ts';
 import { applicationLabel, findApplication, findServer } from './find.ts';
 import { body, configOf, needs, replaced, save, without } from './http.ts';
 import { addPresharedKey, livePeer, peerConfig } from './peers.ts';
@@ -46,6 +48,8 @@ export const servers = new Hono<Env>()
         presharedKey: key?.id ?? null,
       }) as Server;
       const note = `${one.label}.${application.label}`;
+      const why = asked.source === undefined ? null : sourceProblem(asked.source, config);
+      if (why !== null) throw new InvalidInput('source', why);
       const rule = asked.source === undefined ? [] : [{ id: services.newId(), source: asked.source, note, server: id }];
       transaction.put({ ...config, servers: [...config.servers, one], rules: [...config.rules, ...rule] });
       transaction.audit('server added', { id, name: note, address: one.address });

@@ -5,13 +5,14 @@ import {
   type ElementChange,
   type FirewallOperation,
   identityOf,
+  type ObservedChain,
   type ObservedFirewall,
 } from '../plan/firewall.ts';
 import type { BaseChain } from '../plan/ruleset.ts';
 import type { Fake } from './fake.ts';
 
 export interface FakeChain {
-  readonly base: BaseChain | null;
+  readonly base: ObservedChain['base'];
   readonly rules: readonly { readonly text: string; readonly comment: string }[];
 }
 

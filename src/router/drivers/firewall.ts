@@ -15,6 +15,7 @@ import { NetlinkError } from '../netlink/message.ts';
 import { netfilterFamily } from '../netlink/nfnetlink.ts';
 import {
   decodeChains,
+  decodeGeneration,
   decodeRules,
   decodeSets,
   decodeTables,
@@ -22,6 +23,7 @@ import {
   encodeDumpRules,
   encodeDumpSets,
   encodeDumpTables,
+  encodeGetGeneration,
   type NftChain,
   setFlag,
 } from '../netlink/nftables.ts';
@@ -30,11 +32,13 @@ import {
   type Cut,
   type Element,
   type ElementChange,
+  type Elements,
   type FirewallOperation,
   keyed,
+  type ObservedChain,
   type ObservedFirewall,
 } from '../plan/firewall.ts';
-import { type BaseChain, hookNumber, sets, table } from '../plan/ruleset.ts';
+import { hookNumber, sets, table } from '../plan/ruleset.ts';
 import type { Driver } from './driver.ts';
 import { run } from './run.ts';
 
@@ -48,11 +52,43 @@ export interface FirewallOptions {
 
 export function createFirewallDriver({ now }: FirewallOptions): Driver<'firewall'> {
   const socket = openNetfilter();
+  const observe = observer(socket, now);
   return {
-    observe: () => observe(socket, now),
+    observe,
     apply: (operation) => apply(socket, now, operation),
     close: () => socket.close(),
   };
+}
+
+/**
+ * The kernel numbers its transactions: while the number is the one of the last look, only elements that expire can be
+ * different, and nothing else is read again.
+ */
+function observer(socket: NetlinkSocket, now: () => number): () => Promise<ObservedFirewall> {
+  const expiring = sets.filter(({ timeout }) => timeout).map(({ name }) => name);
+  let last: { readonly generation: number; readonly observed: ObservedFirewall } | undefined;
+  const generation = async () => decodeGeneration(await socket.request(encodeGetGeneration()));
+  return async () => {
+    const before = await generation();
+    if (last?.generation === before) {
+      const { observed } = last;
+      if (observed === null) return null;
+      const there = expiring.filter((name) => observed.elements.has(name));
+      return { ...observed, elements: new Map([...observed.elements, ...(await readElements(socket, there, now))]) };
+    }
+    const observed = await observe(socket, now);
+    last = before === (await generation()) ? { generation: before, observed } : undefined;
+    return observed;
+  };
+}
+
+async function readElements(socket: NetlinkSocket, names: readonly string[], now: () => number) {
+  const elements = new Map<string, Elements>();
+  for (const name of names) {
+    const dumped = decodeElements(await socket.request(encodeDumpElements(ours, name)));
+    elements.set(name, keyed(observedElements(name, dumped, now())));
+  }
+  return elements;
 }
 
 async function observe(socket: NetlinkSocket, now: () => number): Promise<ObservedFirewall> {
@@ -63,12 +99,8 @@ async function observe(socket: NetlinkSocket, now: () => number): Promise<Observ
   const there = decodeSets(await socket.request(encodeDumpSets(ours))).filter(
     ({ flags }) => (flags & setFlag.anonymous) === 0,
   );
-  const elements = new Map();
-  for (const { name } of sets) {
-    if (!there.some((each) => each.name === name)) continue;
-    const dumped = decodeElements(await socket.request(encodeDumpElements(ours, name)));
-    elements.set(name, keyed(observedElements(name, dumped, now())));
-  }
+  const names = sets.map(({ name }) => name).filter((name) => there.some((each) => each.name === name));
+  const elements = await readElements(socket, names, now);
   const comments = Map.groupBy(rules, ({ chain }) => chain);
   return {
     chains: chains.map((chain) => ({
@@ -91,10 +123,10 @@ async function observe(socket: NetlinkSocket, now: () => number): Promise<Observ
   };
 }
 
-function baseOf({ base }: NftChain): BaseChain | null {
+function baseOf({ base }: NftChain): ObservedChain['base'] {
   if (base === undefined) return null;
   const hook = hooks.find((name) => hookNumber(name) === base.hook);
-  if (hook === undefined || (base.type !== 'filter' && base.type !== 'nat')) return null;
+  if (hook === undefined || (base.type !== 'filter' && base.type !== 'nat')) return 'strange';
   return { type: base.type, hook, priority: base.priority, policy: base.policy };
 }
 

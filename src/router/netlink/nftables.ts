@@ -102,6 +102,7 @@ export const nftMessage = {
   getElement: 13, // NFT_MSG_GETSETELEM
   delElement: 14, // NFT_MSG_DELSETELEM
   newGeneration: 15, // NFT_MSG_NEWGEN
+  getGeneration: 16, // NFT_MSG_GETGEN
 } as const;
 
 // NFTA_TABLE_*, NFTA_CHAIN_*, NFTA_HOOK_*, NFTA_RULE_*, NFTA_SET_*, NFTA_GEN_*
@@ -123,11 +124,23 @@ const setAttribute = {
 } as const;
 const descriptionAttribute = { size: 1, concat: 2 } as const; // NFTA_SET_DESC_SIZE, NFTA_SET_DESC_CONCAT
 const fieldLengthAttribute = 1; // NFTA_SET_FIELD_LEN
-const generationPidAttribute = 2; // NFTA_GEN_PROC_PID
+const generationAttribute = { id: 1, pid: 2 } as const; // NFTA_GEN_ID, NFTA_GEN_PROC_PID
 
 /** All tables, or those of one family. */
 export function encodeDumpTables(family: number = netfilterFamily.any): NetlinkRequest {
   return nftDump(nftMessage.getTable, family, []);
+}
+
+/** The number of the last transaction of this network namespace, whoever made it. */
+export function encodeGetGeneration(): NetlinkRequest {
+  return nfRequest({ subsystem: subsystem.nftables, message: nftMessage.getGeneration }, 0, netfilterFamily.any, []);
+}
+
+/** @throws MalformedNetlink */
+export function decodeGeneration(messages: readonly NetlinkMessage[]): number {
+  const [message] = messages.filter((each) => nfMessageType(each, subsystem.nftables) === nftMessage.newGeneration);
+  const fields = indexAttributes(required(message, 'generation').payload, nfHeaderLength);
+  return required(readBigEndian(fields, generationAttribute.id, 4), 'generation id');
 }
 
 /** All chains of one family: the kernel cannot narrow this to a table. */
@@ -237,7 +250,11 @@ export function decodeNftablesEvent(message: NetlinkMessage): NftablesEvent | un
   const family = nfFamily(message);
   const fields = indexAttributes(message.payload, nfHeaderLength);
   if (type === nftMessage.newGeneration) {
-    return present({ kind: 'generation' as const, gone: false, pid: readBigEndian(fields, generationPidAttribute, 4) });
+    return present({
+      kind: 'generation' as const,
+      gone: false,
+      pid: readBigEndian(fields, generationAttribute.pid, 4),
+    });
   }
   const known = eventKinds.get(type);
   if (known === undefined) return { kind: 'other', gone: false };

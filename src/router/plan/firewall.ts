@@ -35,7 +35,8 @@ export interface DesiredFirewall {
 
 export interface ObservedChain {
   readonly name: string;
-  readonly base: BaseChain | null;
+  /** `strange`: on a hook or of a type that we never use. */
+  readonly base: BaseChain | 'strange' | null;
   /** The rules' comments in order; empty text where there is none. */
   readonly rules: readonly string[];
 }
@@ -76,7 +77,35 @@ export function compileFirewall(
   leased: readonly Binding[],
   clock: Clock,
 ): DesiredFirewall {
+  const { chains, lists } = lasting(config, leased);
   const open = openings(leases, clock);
+  const all: Readonly<Record<string, Elements>> = {
+    ...lists,
+    lease4: keyed(open.exact.filter((one) => one.family === 4).map(exactly)),
+    lease6: keyed(open.exact.filter((one) => one.family === 6).map(exactly)),
+    lease4_net: keyed(open.blocks.filter((one) => one.family === 4).map(interval)),
+    lease6_net: keyed(open.blocks.filter((one) => one.family === 6).map(interval)),
+  };
+  return { chains, elements: new Map(sets.map(({ name }) => [name, all[name]!])) };
+}
+
+interface Lasting {
+  readonly chains: readonly Chain[];
+  readonly lists: Readonly<Record<string, Elements>>;
+}
+
+let remembered: { readonly config: Config; readonly leased: string; readonly lasting: Lasting } | undefined;
+
+/** Everything but the leases, remembered for the configuration it was last made from: a lease is in a hurry. */
+function lasting(config: Config, leased: readonly Binding[]): Lasting {
+  const text = JSON.stringify(leased);
+  if (remembered?.config !== config || remembered.leased !== text) {
+    remembered = { config, leased: text, lasting: compileLasting(config, leased) };
+  }
+  return remembered.lasting;
+}
+
+function compileLasting(config: Config, leased: readonly Binding[]): Lasting {
   const blocks = joined(config.rules.map(({ source }) => source));
   const bound = bindings(config, leased);
   const disabled = new Set(config.members.filter((one) => one.disabled).map(({ id }) => id));
@@ -84,10 +113,6 @@ export function compileFirewall(
   const lists: Readonly<Record<string, readonly Element[]>> = {
     rule4: blocks.filter((one) => one.family === 4).map(interval),
     rule6: blocks.filter((one) => one.family === 6).map(interval),
-    lease4: open.exact.filter((one) => one.family === 4).map(exactly),
-    lease6: open.exact.filter((one) => one.family === 6).map(exactly),
-    lease4_net: open.blocks.filter((one) => one.family === 4).map(interval),
-    lease6_net: open.blocks.filter((one) => one.family === 6).map(interval),
     access: accessElements(grants(config, leased)),
     bindings: bound.map(({ mac, address }) => single(`${mac.replaceAll(':', '')}0000${hex(address)}`)),
     members: members.map(({ address }) => single(hex(address))),
@@ -98,7 +123,7 @@ export function compileFirewall(
   };
   return {
     chains: compileChains(config),
-    elements: new Map(sets.map(({ name }) => [name, keyed(lists[name] ?? [])])),
+    lists: Object.fromEntries(Object.entries(lists).map(([name, elements]) => [name, keyed(elements)])),
   };
 }
 
@@ -276,8 +301,8 @@ function isThere(declared: SetDeclaration, observed: ObservedFirewall): boolean 
   );
 }
 
-function sameBase(a: BaseChain | null, b: BaseChain | null): boolean {
-  if (a === null || b === null) return a === b;
+function sameBase(a: BaseChain | null, b: ObservedChain['base']): boolean {
+  if (a === null || b === null || b === 'strange') return a === b;
   return a.type === b.type && a.hook === b.hook && a.priority === b.priority && a.policy === b.policy;
 }
 
@@ -315,26 +340,31 @@ function cuts({ set, remove, add }: ElementChange): readonly Cut[] {
   const gone = remove.filter((element) => !stays.has(identityOf(element)));
   switch (set) {
     case 'access':
-      return gone.map(({ key, last }) => ({
-        source: ends(key.slice(0, 8), (last ?? key).slice(0, 8)),
-        destination: ends(key.slice(8), (last ?? key).slice(8)),
+      return gone.map((one) => ({
+        source: ends(one.key.slice(0, 8), lastOf(one).slice(0, 8)),
+        destination: ends(one.key.slice(8), lastOf(one).slice(8)),
       }));
     case 'bindings':
       return gone.map(({ key }) => ({ source: ends(key.slice(16), key.slice(16)), destination: null }));
     case 'identity':
     case 'internet':
     case 'members':
-      return gone.map(({ key, last }) => ({ source: ends(key, last ?? key), destination: null }));
+      return gone.map((one) => ({ source: ends(one.key, lastOf(one)), destination: null }));
     default:
       // UDP 51820 is not tracked.
       return [];
   }
 }
 
+function lastOf({ key, last }: Element): string {
+  return last ?? key;
+}
+
+/** Nothing that is tracked and forwarded is IPv6. */
 function ends(first: string, last: string): readonly [Address, Address] {
   return [fromHex(first), fromHex(last)];
 }
 
 function fromHex(text: string): Address {
-  return fromNumber(text.length === 8 ? 4 : 6, BigInt(`0x${text}`));
+  return fromNumber(4, BigInt(`0x${text}`));
 }

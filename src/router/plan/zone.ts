@@ -41,11 +41,11 @@ function hosts(config: Config, leased: readonly Binding[]): readonly ZoneHost[] 
   const present = new Map(bindings(config, leased).map(({ device, address }) => [device?.id, address]));
   return [
     ...servers.map(({ label, application, address }) => {
-      const of = labels.get(application) ?? '';
+      const of = labels.get(application)!;
       return { name: `${label}.${of}`, address, application: of, lan: null };
     }),
     ...devices.map(({ label, member, address }) => ({
-      name: `${label}.${owners.get(member) ?? ''}.team`,
+      name: `${label}.${owners.get(member)}.team`,
       address,
       application: null,
       lan: null,

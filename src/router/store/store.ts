@@ -90,16 +90,15 @@ export class Store {
     }
   }
 
-  /** A disk that can be read only gives what is configured, and takes no change. */
+  /**
+   * A disk that can only be read gives what is configured, and takes no change. SQLite would open it as well, but what
+   * becomes of leases could not even be held.
+   */
   #open(file: string): { readonly database: DatabaseSync; readonly readOnly: unknown } {
-    try {
-      return { database: openDatabase(file), readOnly: null };
-    } catch (error) {
-      const { folder, scratch } = this.#options;
-      const why = writeProblem(folder);
-      if (why === null || scratch === undefined || !existsSync(file)) throw error;
-      return { database: openDatabase(copyDatabase(file, scratch)), readOnly: why };
-    }
+    const { folder, scratch } = this.#options;
+    const readOnly = scratch === undefined || !existsSync(file) ? null : writeProblem(folder);
+    const where = readOnly === null || scratch === undefined ? file : copyDatabase(file, scratch);
+    return { database: openDatabase(where), readOnly };
   }
 
   #firstKey(keyFile: string): StoreKey {
