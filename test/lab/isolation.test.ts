@@ -116,6 +116,9 @@ describe('port shadowing', () => {
       ['guest', 'eth0', `udp and src host ${to} and greater 90`],
       [host, 'eth0', `udp and src host ${HUB} and dst port ${port} and udp[4:2] = 85`],
     );
+    // The port is free for whoever comes first.
+    await lab.exec('hub', ['conntrack', '-D', '-p', 'udp', '--dport', '51820']);
+    await lab.exec('hub', ['conntrack', '-D', '-p', 'udp', '-d', to]);
     // 77 bytes of payload: no length of WireGuard's. It began before the member came.
     const guest = injector(lab, 'guest', 'eth0', [
       ethernet(mac.hubLan, mac.guest, udp({ from: address.guest, to, sport: 51820, dport: port }, new Uint8Array(77))),

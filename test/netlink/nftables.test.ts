@@ -369,6 +369,7 @@ describe('structure', () => {
     expect(encodeDumpTables(1).payload[0]).toBe(1);
     expect(encodeDumpChains(1).payload[0]).toBe(1);
     expect(tree(encodeDumpSets(table).payload, 4, [])).toEqual([[1, '61706e00']]);
+    expect(tree(encodeDumpRules(table).payload, 4, [])).toEqual([[1, '61706e00']]);
     expect(tree(encodeDumpRules(table, 'input').payload, 4, [])).toEqual([
       [1, '61706e00'],
       [2, '696e70757400'],
