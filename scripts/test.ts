@@ -50,7 +50,12 @@ const rings: readonly Ring[] = [
     command: () => [bin('tsc'), '--noEmit', '-p', 'src/webui/app'],
     counts: false,
   },
-  { name: 'unit', what: 'ring 1: needs nothing', command: (out) => [...vitest('unit', out), '--coverage'], counts: true },
+  {
+    name: 'unit',
+    what: 'ring 1: needs nothing',
+    command: (out) => [...vitest('unit', out), '--coverage'],
+    counts: true,
+  },
   {
     name: 'lab',
     what: 'ring 2: real clients in network namespaces',
