@@ -6,6 +6,8 @@ export interface Condition {
   readonly code: string;
   readonly severity: Severity;
   readonly title: string;
+  /** The names it is about: not for everybody on the LAN to read. */
+  readonly about?: string;
   /** What to do. */
   readonly remedy: string;
   /** Wall clock, milliseconds. */

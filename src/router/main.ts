@@ -89,14 +89,8 @@ async function main(): Promise<void> {
     facts: () => ({ clock: readClock(), leased: readDhcpLeases(dhcp), dhcp }),
     onRun: changed,
   });
-  for (const { noun, id, label } of store.snapshot.damaged) {
-    conditions.raise({
-      code: `damaged-${id}`,
-      severity: 'error',
-      title: `The stored key of ${label} (${noun}) is damaged, so it is switched off.`,
-      remedy: 'Remove it and add it again, or restore a backup.',
-    });
-  }
+  const tellDamaged = damageTeller(store, conditions);
+  tellDamaged();
   if (store.readOnly !== null) {
     const title = 'The storage cannot be written: nothing can be changed.';
     const remedy = 'It may be full or worn out. What is set up keeps working.';
@@ -114,6 +108,7 @@ async function main(): Promise<void> {
     newPresharedKey: () => randomBytes(32),
     wake: (what) => {
       if (what === 'leases') tick();
+      tellDamaged();
       reconciler.wake(partsOf[what]);
       changed();
     },
@@ -206,6 +201,25 @@ function leasesFolder({ readOnly }: Store, state: string, run: string): string {
   if (existsSync(from) && (readOnly === null || !existsSync(to))) cpSync(from, to, { recursive: true });
   if (readOnly === null) rmSync(volatile, { recursive: true, force: true });
   return to;
+}
+
+/** Raises a condition for each peer whose keys do not open, and clears it when that is removed. */
+function damageTeller(store: Store, conditions: Conditions): () => void {
+  let told: readonly string[] = [];
+  return () => {
+    const { damaged } = store.snapshot;
+    for (const id of told) if (!damaged.some((one) => one.id === id)) conditions.clear(`damaged-${id}`);
+    for (const { noun, id, label } of damaged) {
+      conditions.raise({
+        code: `damaged-${id}`,
+        severity: 'error',
+        title: 'The stored keys of a peer are damaged, so it is switched off.',
+        about: `${label} (${noun})`,
+        remedy: 'Remove it and add it again.',
+      });
+    }
+    told = damaged.map(({ id }) => id);
+  };
 }
 
 /** Looks at the leases now, and again whenever one ends. */

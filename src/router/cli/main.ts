@@ -55,6 +55,8 @@ async function execute(line: readonly string[], socketPath: string): Promise<Out
       (name) => name !== '--json' && name !== '--socket' && !command.options.includes(name),
     );
     if (strange !== undefined) return fail(exitCodes.invalid, strange, `apn ${command.name} has no option ${strange}.`);
+    const surplus = args.words[used + mostWords(command)];
+    if (surplus !== undefined) return fail(exitCodes.invalid, '', `apn ${command.name} takes no “${surplus}”.`);
     const request = command.request({ words: args.words.slice(used), options: args.options });
     const { status, body, applied } = await call(socketPath, request.method, request.path, request.body);
     if (status >= 400) {
@@ -80,6 +82,12 @@ async function execute(line: readonly string[], socketPath: string): Promise<Out
 
 function fail(code: number, path: string, message: string): { readonly failure: Failure } {
   return { failure: { code, path, message } };
+}
+
+/** How many words its usage names besides options: `LABEL [--range PREFIX]` one, `SRC DST [PORT]` three. */
+export function mostWords({ usage: text }: Pick<Command, 'usage'>): number {
+  const plain = text.replace(/\[?--[^ \]]+ [^ ]+/g, '').split(' | ')[0] ?? '';
+  return plain.split(' ').filter((part) => /^\[?[A-Z]/.test(part)).length;
 }
 
 /** Words of a batch line: split at spaces, double quotes keep them. */

@@ -69,7 +69,12 @@ interface Status {
   readonly uptimeSeconds: number;
   readonly tunnel: { readonly up: boolean; readonly listenPort: number };
   readonly counts: Readonly<Record<string, number>>;
-  readonly conditions: readonly { readonly severity: string; readonly title: string; readonly remedy: string }[];
+  readonly conditions: readonly {
+    readonly severity: string;
+    readonly title: string;
+    readonly about?: string;
+    readonly remedy: string;
+  }[];
 }
 
 export function status(one: Status): string {
@@ -80,6 +85,8 @@ export function status(one: Status): string {
     `servers   ${n['serversConnected']} of ${n['servers']} connected, in ${n['applications']} applications`,
     `devices   ${n['devicesConnected']} of ${n['devices']} connected; ${n['lanDevices']} on the LAN`,
     `open to   ${n['leases']} leases, ${n['rules']} rules`,
-    ...one.conditions.map(({ severity, title, remedy }) => `${severity}: ${title} ${remedy}`),
+    ...one.conditions.map(({ severity, title, about, remedy }) =>
+      [`${severity}:`, title, ...(about === undefined ? [] : [`It is ${about}.`]), remedy].join(' '),
+    ),
   ].join('\n');
 }

@@ -5,7 +5,7 @@ import { deviceRange, freeAddress } from '../../model/addressing.ts';
 import { type Config, type Device, device as deviceSchema, parse } from '../../model/config.ts';
 import { findDevice, findMember, memberLabel } from './find.ts';
 import { body, configOf, needs, replaced, save, without } from './http.ts';
-import { addPresharedKey, livePeer, peerConfig } from './peers.ts';
+import { addPresharedKey, findDamaged, livePeer, peerConfig } from './peers.ts';
 import type { Env, LiveTunnel } from './services.ts';
 
 const addition = z.strictObject({
@@ -64,9 +64,12 @@ export const devices = new Hono<Env>()
     return c.json(view(configOf(c), findDevice(configOf(c), id), await tunnel(), clock().wall));
   })
   .delete('/:device', needs('manage'), async (c) => {
-    const { id, label } = findDevice(configOf(c), c.req.param('device'));
+    const reference = c.req.param('device');
+    const damaged = findDamaged(c.get('services'), 'devices', reference);
+    const { id, label } = damaged ?? findDevice(configOf(c), reference);
     await save(c, { noun: 'devices', id, summary: `device ${label} removed` }, (transaction) => {
       const { config } = transaction;
+      if (damaged !== undefined) transaction.dropDamaged(id);
       transaction.put({ ...config, devices: without(config.devices, id) });
       transaction.audit('device removed', { id, label });
     });

@@ -57,3 +57,8 @@ export function peerConfig(
   };
   return clientConfig(facts, privateKeyPlaceholder(name));
 }
+
+/** The damaged server or device with this id or label: the configuration does not hold it, and it can only be removed. */
+export function findDamaged({ store }: Services, noun: 'servers' | 'devices', reference: string) {
+  return store.snapshot.damaged.find((one) => one.noun === noun && (one.id === reference || one.label === reference));
+}

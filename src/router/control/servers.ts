@@ -8,7 +8,7 @@ import { InvalidInput } from '../../model/errors.ts';
 import { sourceProblem } from '../../model/rules.ts';
 import { applicationLabel, findApplication, findServer } from './find.ts';
 import { body, configOf, needs, replaced, save, without } from './http.ts';
-import { addPresharedKey, livePeer, peerConfig } from './peers.ts';
+import { addPresharedKey, findDamaged, livePeer, peerConfig } from './peers.ts';
 import type { Env, LiveTunnel } from './services.ts';
 
 const addition = z.strictObject({
@@ -74,9 +74,12 @@ export const servers = new Hono<Env>()
     return c.json(view(configOf(c), findServer(configOf(c), id), await tunnel(), clock().wall));
   })
   .delete('/:server', needs('manage'), async (c) => {
-    const { id, label } = findServer(configOf(c), c.req.param('server'));
+    const reference = c.req.param('server');
+    const damaged = findDamaged(c.get('services'), 'servers', reference);
+    const { id, label } = damaged ?? findServer(configOf(c), reference);
     await save(c, { noun: 'servers', id, summary: `server ${label} removed` }, (transaction) => {
       const { config } = transaction;
+      if (damaged !== undefined) transaction.dropDamaged(id);
       const rules = config.rules.filter(({ server }) => server !== id);
       transaction.put({ ...config, servers: without(config.servers, id), rules });
       transaction.audit('server removed', { id, label });

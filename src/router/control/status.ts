@@ -16,7 +16,11 @@ export const status = new Hono<Env>()
   .get('/summary', needs('summary'), async (c) => c.json(await summary(c.get('services'))))
   .get('/status', needs('see'), async (c) => {
     const services = c.get('services');
-    return c.json({ ...(await summary(services)), network: configOf(c).network, hubPublicKey: services.hubPublicKey });
+    const conditions = services.conditions
+      .list()
+      .map(({ since, ...rest }) => ({ ...rest, since: new Date(since).toISOString() }));
+    const { network } = configOf(c);
+    return c.json({ ...(await summary(services)), conditions, network, hubPublicKey: services.hubPublicKey });
   })
   .get('/events', needs('summary'), (c) =>
     streamSSE(c, async (stream) => {
@@ -79,13 +83,7 @@ async function summary({ store, conditions, tunnel, clock, appliedRevision, star
     },
     rxBytes: sum('rxBytes'),
     txBytes: sum('txBytes'),
-    conditions: present.map(({ code, severity, title, remedy, since }) => ({
-      code,
-      severity,
-      title,
-      remedy,
-      since: new Date(since).toISOString(),
-    })),
+    conditions: present.map(({ about: _, since, ...rest }) => ({ ...rest, since: new Date(since).toISOString() })),
   };
 }
 

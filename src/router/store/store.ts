@@ -39,6 +39,8 @@ export interface Transaction {
   put(config: Config): void;
   putPresharedKey(id: string, key: PresharedKey): void;
   putLease(lease: Lease): void;
+  /** Takes out a damaged object, which `config` does not hold. */
+  dropDamaged(id: string): void;
   audit(event: string, body: Readonly<Record<string, unknown>>): void;
 }
 
@@ -132,7 +134,12 @@ export class Store {
     if (options.revision !== undefined && options.revision !== before.revision) {
       throw new Conflict('revision', `The configuration has changed: it is at revision ${before.revision} now.`);
     }
-    const draft = { config: before.config, keys: new Map<string, PresharedKey>(), leases: new Map<string, Lease>() };
+    const draft = {
+      config: before.config,
+      keys: new Map<string, PresharedKey>(),
+      leases: new Map<string, Lease>(),
+      dropped: new Set<string>(),
+    };
     const events: { event: string; body: string }[] = [];
     const result = change({
       get config() {
@@ -146,6 +153,7 @@ export class Store {
       },
       putPresharedKey: (id, key) => draft.keys.set(id, key),
       putLease: (lease) => draft.leases.set(lease.id, inWholeMilliseconds(lease)),
+      dropDamaged: (id) => draft.dropped.add(id),
       audit: (event, body) => events.push({ event, body: JSON.stringify(body) }),
     });
     // A lease alone leaves the configuration as it is, and is in a hurry.
@@ -160,6 +168,10 @@ export class Store {
       for (const [id, key] of draft.keys) this.#seal('preshared key', id, key.reveal());
       for (const one of changes) this.#writeObject(revision, one);
       for (const lease of draft.leases.values()) writeLease(this.#database, lease);
+      for (const id of draft.dropped) {
+        this.#database.prepare('DELETE FROM object WHERE id = ?').run(id);
+        this.#database.prepare('DELETE FROM secret WHERE row = ?').run(id);
+      }
       const insert = this.#database.prepare('INSERT INTO audit (at, actor, event, body) VALUES (?, ?, ?, ?)');
       for (const { event, body } of events) insert.run(at, options.actor, event, body);
       this.#forget();
@@ -169,6 +181,7 @@ export class Store {
       ...before,
       revision,
       config,
+      damaged: before.damaged.filter(({ id }) => !draft.dropped.has(id)),
       presharedKeys: new Map([...before.presharedKeys, ...draft.keys].filter(([id]) => used.has(id))),
       leases: [...before.leases.filter(({ id }) => !draft.leases.has(id)), ...draft.leases.values()].filter(
         ({ end }) => end === null,
