@@ -9,12 +9,12 @@ import {
   type ListNoun,
   listNouns,
   parse,
-  singleNouns,
 } from '../../model/config.ts';
 import { Conflict, InvalidInput } from '../../model/errors.ts';
 import { decodeKey, encodeKey, type PresharedKey, type PrivateKey, Secret } from '../../model/key.ts';
 import type { Lease } from '../../model/lease.ts';
 import { type Problem, problems } from '../../model/rules.ts';
+import { type Body, type Difference, differences } from './differences.ts';
 import { StoreUnavailable } from './errors.ts';
 import { inWholeMilliseconds, readLeases, writeLease } from './leases.ts';
 import { openDatabase, unreadable } from './migrate.ts';
@@ -365,38 +365,6 @@ function unwritable(cause: unknown): StoreUnavailable {
   });
 }
 
-type Body = Readonly<Record<string, unknown>>;
-interface Difference {
-  readonly noun: string;
-  readonly id: string;
-  readonly before: Body | null;
-  readonly after: Body | null;
-}
-
 function withoutKey({ publicKey: _, ...rest }: Body): Body {
   return rest;
-}
-
-/** The objects that differ between two configurations. */
-function differences(before: Config, after: Config): readonly Difference[] {
-  const single = singleNouns
-    .filter((noun) => JSON.stringify(before[noun]) !== JSON.stringify(after[noun]))
-    .map((noun): Difference => ({ noun, id: '', before: before[noun], after: after[noun] }));
-  return [...single, ...listNouns.flatMap((noun) => listDifferences(noun, before[noun], after[noun]))];
-}
-
-function listDifferences(
-  noun: ListNoun,
-  before: readonly { id: string }[],
-  after: readonly { id: string }[],
-): Difference[] {
-  const old = new Map(before.map((one) => [one.id, one as Body]));
-  const now = new Map(after.map((one) => [one.id, one as Body]));
-  const gone = before
-    .filter(({ id }) => !now.has(id))
-    .map(({ id }) => ({ noun, id, before: old.get(id) ?? null, after: null }));
-  const changed = after
-    .filter((one) => old.get(one.id) !== one && JSON.stringify(old.get(one.id)) !== JSON.stringify(one))
-    .map((one) => ({ noun, id: one.id, before: old.get(one.id) ?? null, after: one as Body }));
-  return [...gone, ...changed];
 }
