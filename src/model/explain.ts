@@ -46,8 +46,11 @@ export function machines(config: Config): readonly Machine[] {
   ];
 }
 
-/** The machine behind an address, a full name or an unambiguous first label; null when there is none or more than one. */
-export function findMachine(config: Config, text: string): Machine | null {
+/**
+ * The machine behind an address, a full name or an unambiguous first label; null when there is none or more than one.
+ * A LAN device sends from its LAN address, but whoever names its APN address as a destination means that one.
+ */
+export function findMachine(config: Config, text: string, end: 'source' | 'destination' = 'source'): Machine | null {
   const all = machines(config);
   const wanted = text
     .toLowerCase()
@@ -58,6 +61,9 @@ export function findMachine(config: Config, text: string): Machine | null {
     ({ name, address }) =>
       address === wanted || name === wanted || (identity !== undefined && address === identity.address),
   );
+  if (exact !== undefined && identity !== undefined && end === 'destination') {
+    return { ...exact, address: identity.identity };
+  }
   if (exact !== undefined) return exact;
   const [one, another] = all.filter(({ name }) => name.split('.')[0] === wanted);
   return one === undefined || another !== undefined ? null : one;
@@ -86,7 +92,8 @@ export function explain(
     const only = `${named.source} may use the hub's ${services}`;
     return { ...named, allowed, message: allowed ? `${only}.` : `${only}, not its port ${port}.` };
   }
-  if (source.kind === 'LAN device' && destination.kind === 'LAN device') {
+  const onTheLan = ({ address }: Machine) => config.lan !== null && contains(config.lan.range, address);
+  if (onTheLan(source) && onTheLan(destination)) {
     return { ...named, allowed: true, message: 'Both are on the LAN, and the hub is not between them.' };
   }
   if (first === undefined) {

@@ -49,7 +49,8 @@ describe('grants', () => {
               machines(config).find((one) => one.address === at) ?? { kind: 'unknown', name: at, address: at };
             const explained = explain(config, leased, machine(from), machine(to), '');
             // What is switched on the LAN does not pass the hub.
-            const switched = machine(from).kind === 'LAN device' && machine(to).kind === 'LAN device';
+            const onTheLan = (at: Address) => config.lan !== null && contains(config.lan.range, at);
+            const switched = onTheLan(from) && onTheLan(to);
             if (machine(to).kind !== 'hub') expect(explained.allowed).toBe(wanted || switched);
             expect(explained.because.length > 0).toBe(wanted);
           }

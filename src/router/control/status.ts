@@ -94,8 +94,8 @@ function state(config: Config, fault: boolean, applied: boolean): 'starting' | '
 }
 
 /** Somebody the configuration knows, or an address that belongs to nobody. */
-function machine(config: Config, path: string, reference: string): Machine {
-  const known = findMachine(config, reference);
+function machine(config: Config, path: 'source' | 'destination', reference: string): Machine {
+  const known = findMachine(config, reference, path);
   if (known !== null) return known;
   let address: Address;
   try {
@@ -103,6 +103,7 @@ function machine(config: Config, path: string, reference: string): Machine {
   } catch {
     throw new InvalidInput(path, `“${reference.slice(0, 60)}” is neither an address nor a name the hub knows.`);
   }
+  if (address === config.lan?.address) return { kind: 'hub', name: 'hub', address };
   if (config.lan !== null && contains(config.lan.range, address)) return { kind: 'LAN device', name: address, address };
   return { kind: 'unknown', name: address, address };
 }
