@@ -5,7 +5,7 @@ set -eu
 
 packages='ca-certificates curl libatomic1 iproute2 iputils-ping nftables conntrack kmod
   wireguard-tools wireguard-go dnsmasq-base unbound bind9-dnsutils udhcpc socat tcpdump'
-test_packages='qemu-system-x86 busybox-static cpio strace'
+test_packages='qemu-system-x86 busybox-static xz-utils'
 
 case $#:${1-} in
 0:) ;;

@@ -244,6 +244,7 @@ function tunnelReader({ wireguard }: Drivers, conditions: Conditions): () => Pro
   const read = async (): Promise<LiveTunnel> => {
     try {
       const device = (await wireguard.observe()).find(({ name }) => name === hubDevice);
+      conditions.clear('tunnel-unreadable');
       return { up: device !== undefined, peers: device?.peers ?? new Map() };
     } catch (error) {
       conditions.raise(
