@@ -3,12 +3,12 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { takeDown } from '../support/lab/down.ts';
-import { HOSTS } from '../support/lab/hosts.ts';
-import { type Lab, poll } from '../support/lab/lab.ts';
-import { labFolder, REPOSITORY } from '../support/lab/place.ts';
-import { labProcesses } from '../support/lab/process.ts';
-import { makeNetwork } from '../support/lab/up.ts';
+import { takeDown } from '../../support/lab/down.ts';
+import { HOSTS } from '../../support/lab/hosts.ts';
+import { type Lab, poll } from '../../support/lab/lab.ts';
+import { labFolder, REPOSITORY } from '../../support/lab/place.ts';
+import { labProcesses } from '../../support/lab/process.ts';
+import { makeNetwork } from '../../support/lab/up.ts';
 
 const NAME = 't-lab';
 const OTHER = 't-lab2';

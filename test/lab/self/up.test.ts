@@ -2,11 +2,11 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ApnError, type Lab, poll } from '../support/lab/lab.ts';
-import { REPOSITORY } from '../support/lab/place.ts';
-import { readState } from '../support/lab/state.ts';
-import { readStatus } from '../support/lab/status.ts';
-import { startLab } from '../support/lab/up.ts';
+import { ApnError, type Lab, poll } from '../../support/lab/lab.ts';
+import { REPOSITORY } from '../../support/lab/place.ts';
+import { readState } from '../../support/lab/state.ts';
+import { readStatus } from '../../support/lab/status.ts';
+import { startLab } from '../../support/lab/up.ts';
 
 const NAME = 't-up';
 const said: string[] = [];
