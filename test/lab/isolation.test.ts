@@ -354,6 +354,11 @@ test('a server that sends through its tunnel from addresses of others reaches no
     ['tv', 'eth0', filter.tv],
     ['web', 'wg0', `dst port ${MARK}`],
   );
+  // Whoever owns a server also lets it route more into the tunnel than its file says.
+  const peer = await lab.output('web', ['wg', 'show', 'wg0', 'peers']);
+  const route = (prefixes: string) => lab.output('web', ['wg', 'set', 'wg0', 'peer', peer, 'allowed-ips', prefixes]);
+  undo(() => route('172.16.0.0/16'));
+  await route('172.16.0.0/16,192.168.66.0/24');
   const sources = [
     DB,
     LEDGER,
