@@ -1,6 +1,6 @@
 // Runs the rings one after the other and prints one total over all of them.
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -68,7 +68,8 @@ const rings: readonly Ring[] = [
     // The folder for results is the only one the guest can write to. The lab's tests of itself are no part of this ring.
     command: (out) => [
       ...[bin('node'), 'test/kernel/vm.ts', '--timeout', '40m', '--out', out, '--'],
-      ...[...vitest('lab', out), '--exclude=test/lab/self/**'],
+      ...[bin('node'), '--single-threaded', join(root, 'node_modules/vitest/vitest.mjs')],
+      ...[...vitest('lab', out).slice(1), '--exclude=test/lab/self/**'],
     ],
     counts: true,
   },
@@ -122,7 +123,11 @@ try {
     const out = join(folder, ring.name);
     mkdirSync(out);
     const started = performance.now();
-    const status = await run(ring.command(out));
+    let status = await run(ring.command(out));
+    if (ring.name === 'kernel' && status !== 0 && !existsSync(join(out, 'results.json'))) {
+      process.stdout.write('\nThe virtual machine ended without a result; once more.\n');
+      status = await run(ring.command(out));
+    }
     const one: Total = { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 };
     const total = ring.counts ? read(join(out, 'results.json'), status) : one;
     totals.push({ ring, total, seconds: (performance.now() - started) / 1000 });

@@ -29,13 +29,16 @@ export function answers(path: string): Promise<boolean> {
   });
 }
 
+/** See vitest.config.ts. */
+const EMULATED = process.env['VM'] === '1' ? ['--single-threaded'] : [];
+
 /**
  * A program that only passes bytes on needs little: a small young generation and one malloc arena keep what a flood
  * has used from staying in memory. The units of the image say the same.
  */
 const SMALL = [
   ...['env', 'MALLOC_ARENA_MAX=1', 'MALLOC_TRIM_THRESHOLD_=131072'],
-  ...['node', '--max-semi-space-size=1', '--max-old-space-size=32'],
+  ...['node', ...EMULATED, '--max-semi-space-size=1', '--max-old-space-size=32'],
 ];
 
 /** Starts router, dns, webui and unbound; resolves when the control socket answers and all of them run. */
@@ -52,6 +55,7 @@ export async function startHub(lab: Lab, synchronized = true): Promise<void> {
   supervise('router', [
     'node',
     '--disable-warning=ExperimentalWarning',
+    ...EMULATED,
     join(DIST, 'router.js'),
     '--state',
     state,
