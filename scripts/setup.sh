@@ -3,7 +3,7 @@
 # setup.sh --test adds what the kernel tests need. A second run takes less than a second.
 set -eu
 
-packages='ca-certificates curl libatomic1 iproute2 iputils-ping nftables conntrack kmod
+packages='ca-certificates curl libatomic1 procps netbase iproute2 iputils-ping nftables conntrack kmod
   wireguard-tools wireguard-go dnsmasq-base unbound bind9-dnsutils udhcpc socat tcpdump'
 test_packages='qemu-system-x86 busybox-static xz-utils'
 

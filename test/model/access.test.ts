@@ -106,6 +106,13 @@ describe('explaining', () => {
     findMachine(config, text) ?? { kind: 'unknown', name: text, address: address(text) };
   const message = (from: string, to: string, port = '') => explain(config, [], at(from), at(to), port).message;
 
+  it('takes the APN address of a LAN device for its LAN address as a source, and for itself as a destination', () => {
+    const [device] = config.lanDevices;
+    const [identity, lan] = [device?.identity ?? '', device?.address];
+    expect(findMachine(config, identity)?.address).toBe(lan);
+    expect(findMachine(config, identity, 'destination')).toMatchObject({ kind: 'LAN device', address: identity });
+  });
+
   it.each([
     [
       'web.shop.apn',
