@@ -8,13 +8,7 @@ import { hostPrefix, nth, parsePrefix } from '../src/model/address.ts';
 import { encodeKey, type PublicKey, Secret } from '../src/model/key.ts';
 import { createWireguardDriver } from '../src/router/drivers/wireguard.ts';
 import type { Peer } from '../src/router/plan/wireguard.ts';
-
-export interface Row {
-  readonly name: string;
-  readonly value: number;
-  readonly unit: string;
-  readonly target?: string;
-}
+import type { Row } from './hub.ts';
 
 const peers = 1000;
 const rounds = 7;
