@@ -1,63 +1,8 @@
 // Every command: the words that name it, what it asks of the control API, and how its answer reads.
 import { InvalidInput } from '../../model/errors.ts';
 import { type Arguments, accessOf, endpointOf, fields, one, pair, word } from './arguments.ts';
+import { type Command, command, get, list, path, remove } from './command.ts';
 import * as show from './show.ts';
-
-export interface Request {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
-  readonly path: string;
-  readonly body?: unknown;
-}
-
-export interface Command {
-  /** Two words at most: `lease add`, `status`. */
-  readonly name: string;
-  readonly usage: string;
-  readonly help: string;
-  /** Options besides --json; others are refused. */
-  readonly options: readonly string[];
-  readonly request: (args: Arguments) => Request;
-  /** The answer for people. */
-  readonly show: (answer: never) => string;
-}
-
-function command<T>(
-  name: string,
-  usage: string,
-  help: string,
-  request: (args: Arguments) => Request,
-  showAnswer: (answer: T) => string,
-  options: readonly string[] = [],
-): Command {
-  return { name, usage, help, options, request, show: showAnswer as Command['show'] };
-}
-
-const get = (path: string): Request => ({ method: 'GET', path });
-const path = (...parts: readonly string[]) => `/${parts.map(encodeURIComponent).join('/')}`;
-const list = (
-  name: string,
-  usage: string,
-  help: string,
-  where: string,
-  columns: show.Columns,
-  options: readonly string[] = [],
-) =>
-  command(
-    name,
-    usage,
-    help,
-    (args) => get(where + (args.options.has('--all') ? '?all=yes' : '')),
-    show.table(columns),
-    options,
-  );
-const remove = (name: string, what: string, where: string) =>
-  command(
-    `${name} rm`,
-    what,
-    `remove ${what.toLowerCase()}`,
-    (args) => ({ method: 'DELETE', path: path(where, word(args, 0, what)) }),
-    () => 'Removed.',
-  );
 
 const serverColumns = ['name', 'address', 'connected', 'endpoint', 'sources'];
 const deviceColumns = ['name', 'member', 'address', 'connected', 'endpoint'];

@@ -3,7 +3,8 @@ import { createInterface } from 'node:readline';
 import { InvalidInput } from '../../model/errors.ts';
 import { type Arguments, one, parseArguments } from './arguments.ts';
 import { call, follow } from './client.ts';
-import { type Command, commands } from './commands.ts';
+import type { Command } from './command.ts';
+import { commands } from './commands.ts';
 
 /** 0: done and in the kernel. */
 const exitCodes = { other: 1, invalid: 2, conflict: 3, notFound: 4, notApplied: 5 } as const;
