@@ -35,5 +35,28 @@ export class NotFound extends Error {
 
 export class Forbidden extends Error {
   override readonly name = 'Forbidden';
+  /** `password`: it has to be given again first. */
+  readonly path: string;
+  constructor(message: string, path = '') {
+    super(message);
+    this.path = path;
+  }
+}
+
+/** Nobody is signed in, or no longer. */
+export class Unauthorized extends Error {
+  override readonly name = 'Unauthorized';
   readonly path = '';
+}
+
+/** Too many attempts. */
+export class TooMany extends Error {
+  override readonly name = 'TooMany';
+  readonly path = '';
+  /** Seconds until the next attempt is looked at. */
+  readonly retryAfter: number;
+  constructor(message: string, retryAfter: number) {
+    super(message);
+    this.retryAfter = retryAfter;
+  }
 }

@@ -2,7 +2,7 @@
 import { Hono } from 'hono';
 import { describe, expect, it } from 'vitest';
 import type { Principal } from '../../src/model/roles.ts';
-import { checkPermissions, needs } from '../../src/router/control/http.ts';
+import { declarations, needs } from '../../src/router/control/http.ts';
 import type { Env } from '../../src/router/control/services.ts';
 import { StoreUnavailable } from '../../src/router/store/errors.ts';
 import { makeControl } from '../support/control.ts';
@@ -19,7 +19,7 @@ describe('permissions', () => {
 
   it.each([
     ['a bare handler', (app: Hono<Env>) => app.get('/open', (c) => c.text('hello'))],
-    ['a handler before its permission', (app: Hono<Env>) => app.post('/open', async (_, next) => next(), needs('see'))],
+    ['a handler before its permission', (app: Hono<Env>) => app.post('/open', async (_, next) => next(), needs('see', { title: 'A page.' }))],
     ['a handler for all methods', (app: Hono<Env>) => app.all('/open', (c) => c.text('hello'))],
     [
       'one in a sub-app',
@@ -30,10 +30,10 @@ describe('permissions', () => {
         ),
     ],
   ])('%s without one stops the start', (_, add) => {
-    const app = new Hono<Env>().get('/good', needs('see'), (c) => c.text('hello'));
-    expect(() => checkPermissions(app)).not.toThrow();
+    const app = new Hono<Env>().get('/good', needs('see', { title: 'A page.' }), (c) => c.text('hello'));
+    expect(() => declarations(app)).not.toThrow();
     add(app);
-    expect(() => checkPermissions(app)).toThrow('does not declare its permission');
+    expect(() => declarations(app)).toThrow('does not declare its permission');
   });
 
   it('a stranger reads the summary and the events, and nothing else is answered or saved', async () => {

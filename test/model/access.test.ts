@@ -222,17 +222,17 @@ describe('roles', () => {
 
   it('decide who may do what, by the configuration as it is now', () => {
     const principals: readonly (readonly [Principal, string])[] = [
-      [{ kind: 'console' }, 'summary see manage'],
+      [{ kind: 'console' }, 'summary see server configure'],
       [{ kind: 'anonymous' }, 'summary'],
-      [{ kind: 'member', id: owner.id }, 'summary see manage'],
+      [{ kind: 'member', id: owner.id }, 'summary see server configure'],
       [{ kind: 'member', id: anna.id }, 'summary see'],
-      [{ kind: 'member', id: 'nobody' }, ''],
+      [{ kind: 'member', id: 'nobody' }, 'summary'],
     ];
-    const permissions: readonly Permission[] = ['summary', 'see', 'manage'];
+    const permissions: readonly Permission[] = ['summary', 'see', 'server', 'configure'];
     for (const [principal, allowed] of principals) {
-      expect(permissions.filter((one) => may(principal, one, config)).join(' ')).toBe(allowed);
+      expect(permissions.filter((one) => may(principal, one, {}, config)).join(' ')).toBe(allowed);
     }
     const disabled = withChanged('members', 0, { disabled: true });
-    expect(permissions.some((one) => may({ kind: 'member', id: owner.id }, one, disabled))).toBe(false);
+    expect(permissions.some((one) => one !== 'summary' && may({ kind: 'member', id: owner.id }, one, {}, disabled))).toBe(false);
   });
 });

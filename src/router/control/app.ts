@@ -5,19 +5,20 @@ import type { Principal } from '../../model/roles.ts';
 import { applications } from './applications.ts';
 import { config } from './config.ts';
 import { devices } from './devices.ts';
-import { checkPermissions, errorAnswer } from './http.ts';
+import { declarations, errorAnswer } from './http.ts';
 import { lan } from './lan.ts';
 import { leases } from './leases.ts';
 import { members } from './members.ts';
 import { names } from './names.ts';
 import { network } from './network.ts';
+import { principalOf } from './principal.ts';
 import { rules } from './rules.ts';
 import { servers } from './servers.ts';
 import type { Env, Services } from './services.ts';
 import { status } from './status.ts';
 
-/** @param principal Who speaks through the socket that the app is served on. */
-export function createApp(services: Services, principal: Principal, log: (line: string) => void) {
+/** @param principal Who speaks through the socket that the app is served on; `web`: each request says it by a ticket. */
+export function createApp(services: Services, principal: Principal | 'web', log: (line: string) => void) {
   const app = new Hono<Env>()
     .route('/', status)
     .route('/network', network)
@@ -30,11 +31,11 @@ export function createApp(services: Services, principal: Principal, log: (line: 
     .route('/rules', rules)
     .route('/names', names)
     .route('/config', config);
-  checkPermissions(app);
+  declarations(app);
   const outer = new Hono<Env>();
   outer.use('*', async (c, next) => {
     c.set('services', services);
-    c.set('principal', principal);
+    c.set('principal', principal === 'web' ? principalOf(c, services) : principal);
     await next();
   });
   outer.onError((error, c) => errorAnswer(error, c, log));

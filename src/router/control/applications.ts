@@ -12,8 +12,10 @@ const addition = z.strictObject({ label: z.string(), range: z.string().optional(
 const linking = z.strictObject({ to: z.string() });
 
 export const applications = new Hono<Env>()
-  .get('/', needs('see'), (c) => c.json(configOf(c).applications.map((one) => view(configOf(c), one))))
-  .post('/', needs('manage'), async (c) => {
+  .get('/', needs('see', { title: 'The applications.' }), (c) =>
+    c.json(configOf(c).applications.map((one) => view(configOf(c), one))),
+  )
+  .post('/', needs('configure', { title: 'Add an application.', body: addition }), async (c) => {
     const asked = await body(c, addition);
     const id = c.get('services').newId();
     await save(c, { noun: 'applications', id, summary: `application ${asked.label} added` }, (transaction) => {
@@ -25,7 +27,7 @@ export const applications = new Hono<Env>()
     });
     return c.json(view(configOf(c), findApplication(configOf(c), id)), 201);
   })
-  .delete('/:application', needs('manage'), async (c) => {
+  .delete('/:application', needs('configure', { title: 'Remove an application.' }), async (c) => {
     const { id, label } = findApplication(configOf(c), c.req.param('application'));
     await save(c, { noun: 'applications', id, summary: `application ${label} removed` }, (transaction) => {
       const { config } = transaction;
@@ -37,13 +39,17 @@ export const applications = new Hono<Env>()
     });
     return c.json({ id, removed: true });
   })
-  .post('/:application/links', needs('manage'), async (c) => {
-    const asked = await body(c, linking);
-    const from = findApplication(configOf(c), c.req.param('application'));
-    const to = findApplication(configOf(c), asked.to, 'to');
-    return c.json(await setLinks(c, from, [...from.links.filter((link) => link !== to.id), to.id]));
-  })
-  .delete('/:application/links/:to', needs('manage'), async (c) => {
+  .post(
+    '/:application/links',
+    needs('configure', { title: 'Let its servers reach those of another.', body: linking }),
+    async (c) => {
+      const asked = await body(c, linking);
+      const from = findApplication(configOf(c), c.req.param('application'));
+      const to = findApplication(configOf(c), asked.to, 'to');
+      return c.json(await setLinks(c, from, [...from.links.filter((link) => link !== to.id), to.id]));
+    },
+  )
+  .delete('/:application/links/:to', needs('configure', { title: 'Take a link away.' }), async (c) => {
     const from = findApplication(configOf(c), c.req.param('application'));
     const to = findApplication(configOf(c), c.req.param('to'));
     return c.json(

@@ -2,9 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Context, Hono, MiddlewareHandler } from 'hono';
 import type { z } from 'zod';
+import { type Address, parseAddress } from '../../model/address.ts';
 import { type Config, parse } from '../../model/config.ts';
-import { Conflict, Forbidden, InvalidInput, NotFound } from '../../model/errors.ts';
-import { may, type Permission } from '../../model/roles.ts';
+import { Conflict, Forbidden, InvalidInput, NotFound, TooMany, Unauthorized } from '../../model/errors.ts';
+import { may, mayAnywhere, type Permission, type Scope } from '../../model/roles.ts';
 import { causeText } from '../conditions.ts';
 import { StoreUnavailable } from '../store/errors.ts';
 import type { Transaction } from '../store/store.ts';
@@ -14,48 +15,100 @@ import type { Env, Saved, Services } from './services.ts';
 const largestBody = 256 * 1024;
 const longestWait = 30_000;
 
-const declared = new WeakMap<object, Permission>();
+/** What a route says of itself: who may use it, and what `/openapi.json` tells about it. */
+export interface About {
+  /** One line for people: `Add a server.` */
+  readonly title: string;
+  /** What the object belongs to; absent: only who may do it to everything may. Throws NotFound and InvalidInput. */
+  readonly scope?: (c: Context<Env>, config: Config) => Scope | Promise<Scope>;
+  /** The password must have been given a moment ago. */
+  readonly fresh?: true;
+  readonly body?: z.ZodType;
+  readonly answer?: z.ZodType;
+  /** Parameters of the query, each with a line for people. */
+  readonly query?: Readonly<Record<string, string>>;
+  /** Bytes; more than usual. */
+  readonly largest?: number;
+}
 
-/** Declares what a route needs, and checks it against the configuration as it is now. */
-export function needs(permission: Permission): MiddlewareHandler<Env> {
+export interface Declaration extends About {
+  readonly permission: Permission;
+}
+
+const declared = new WeakMap<object, Declaration>();
+
+/**
+ * Declares what a route needs, and checks it against the configuration as it is now. Whoever could never do it learns
+ * that first, before the object is looked for.
+ */
+export function needs(permission: Permission, about: About): MiddlewareHandler<Env> {
   const check: MiddlewareHandler<Env> = async (c, next) => {
-    const { store } = c.get('services');
-    if (!may(c.get('principal'), permission, store.snapshot.config)) throw new Forbidden('You may not do this.');
+    const principal = c.get('principal');
+    if (!mayAnywhere(principal, permission, configOf(c))) throw refusal(c);
+    if (about.largest !== undefined) limits.set(c.req.raw, about.largest);
+    const scope = about.scope === undefined ? {} : await about.scope(c, configOf(c));
+    if (!may(principal, permission, scope, configOf(c))) throw refusal(c);
+    if (about.fresh === true && principal.kind === 'member' && principal.fresh !== true) {
+      throw new Forbidden('Give your password again to do this.', 'password');
+    }
     await next();
   };
-  declared.set(check, permission);
+  declared.set(check, { ...about, permission });
   return check;
 }
 
-/** @throws Error when a route does not say what it needs: the router then does not start. */
-export function checkPermissions(app: Hono<Env>): void {
+function refusal(c: Context<Env>): Error {
+  if (c.get('principal').kind === 'anonymous') return new Unauthorized('Sign in first.');
+  return new Forbidden('You may not do this.');
+}
+
+/** Every route with what it declares. @throws Error when one does not: the router then does not start. */
+export function declarations(app: Hono<Env>): readonly (Declaration & { method: string; path: string })[] {
   const routes = Map.groupBy(app.routes, ({ method, path }) => `${method} ${path}`);
-  for (const [name, handlers] of routes) {
-    const [first] = handlers;
-    if (first === undefined || !declared.has(first.handler))
-      throw new Error(`${name} does not declare its permission.`);
-  }
+  return [...routes].map(([name, [first]]) => {
+    const declaration = first === undefined ? undefined : declared.get(first.handler);
+    if (first === undefined || declaration === undefined) throw new Error(`${name} does not declare its permission.`);
+    return { ...declaration, method: first.method, path: first.path };
+  });
 }
 
 /** The request body against a schema. @throws InvalidInput naming the field. */
 export async function body<T>(c: Context<Env>, schema: z.ZodType<T>): Promise<T> {
-  const text = await boundedText(c);
-  return parse(schema, parseJson(text === '' ? '{}' : text));
+  return parse(schema, await json(c));
+}
+
+const texts = new WeakMap<Request, Promise<string>>();
+const limits = new WeakMap<Request, number>();
+
+/** The body as it came, for deciding whose it is before it is parsed. */
+export async function json(c: Context<Env>): Promise<unknown> {
+  const text = texts.get(c.req.raw) ?? boundedText(c);
+  texts.set(c.req.raw, text);
+  return parseJson((await text) === '' ? '{}' : await text);
+}
+
+/** A text field of the body, or null: what is wrong with it is said when it is parsed. */
+export async function field(c: Context<Env>, name: string): Promise<string | null> {
+  const value = await json(c);
+  if (typeof value !== 'object' || value === null) return null;
+  const found = new Map(Object.entries(value)).get(name);
+  return typeof found === 'string' ? found : null;
 }
 
 /** Reads no further than the limit, whatever length was announced or not. */
 async function boundedText(c: Context<Env>): Promise<string> {
+  const largest = limits.get(c.req.raw) ?? largestBody;
   const parts: Uint8Array[] = [];
   let size = Number(c.req.header('content-length') ?? 0);
-  if (size <= largestBody) {
+  if (size <= largest) {
     size = 0;
     for await (const part of c.req.raw.body ?? []) {
       size += part.length;
-      if (size > largestBody) break;
+      if (size > largest) break;
       parts.push(part);
     }
   }
-  if (size > largestBody) throw new InvalidInput('', 'The request is too large.');
+  if (size > largest) throw new InvalidInput('', 'The request is too large.');
   return Buffer.concat(parts).toString();
 }
 
@@ -103,15 +156,26 @@ export function actor(c: Context<Env>): string {
   return principal.kind === 'member' ? principal.id : principal.kind;
 }
 
+/** The address of whoever asks through the gateway; null on the console. */
+export function clientAddress(c: Context<Env>): Address | null {
+  const text = c.req.header('x-apn-client');
+  return text === undefined ? null : parseAddress(text);
+}
+
 export function configOf(c: Context<Env>): Config {
   return c.get('services').store.snapshot.config;
 }
 
 /** The one table from errors to answers. */
 export function errorAnswer(error: unknown, c: Context<Env>, log: (line: string) => void): Response {
-  const say = (status: 400 | 403 | 404 | 409 | 503, path: string, message: string) =>
+  const say = (status: 400 | 401 | 403 | 404 | 409 | 429 | 503, path: string, message: string) =>
     c.json({ error: { path, message } }, status);
   if (error instanceof InvalidInput) return say(400, error.path, error.message);
+  if (error instanceof Unauthorized) return say(401, error.path, error.message);
+  if (error instanceof TooMany) {
+    c.header('Retry-After', String(error.retryAfter));
+    return say(429, error.path, error.message);
+  }
   if (error instanceof Forbidden) return say(403, error.path, error.message);
   if (error instanceof NotFound) return say(404, error.path, error.message);
   if (error instanceof Conflict) return say(409, error.path, error.message);

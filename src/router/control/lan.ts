@@ -38,8 +38,8 @@ const addition = z.strictObject({
 const deviceChange = addition.partial().extend({ access: addition.shape.access.unwrap().optional() });
 
 export const lan = new Hono<Env>()
-  .get('/', needs('see'), (c) => c.json(view(configOf(c))))
-  .patch('/', needs('manage'), async (c) => {
+  .get('/', needs('see', { title: 'The local side.' }), (c) => c.json(view(configOf(c))))
+  .patch('/', needs('configure', { title: 'Change the local side.', body: change }), async (c) => {
     const asked = await body(c, change);
     await save(c, { noun: 'lan', id: '', summary: 'LAN changed' }, (transaction) => {
       const { config } = transaction;
@@ -52,7 +52,7 @@ export const lan = new Hono<Env>()
     });
     return c.json(view(configOf(c)));
   })
-  .get('/devices', needs('see'), (c) => {
+  .get('/devices', needs('see', { title: 'The devices on the LAN, known and unknown.' }), (c) => {
     const config = configOf(c);
     const known = new Set<string>(config.lanDevices.map(({ mac }) => mac));
     const leased = c.get('services').leased();
@@ -71,7 +71,7 @@ export const lan = new Hono<Env>()
         })),
     ]);
   })
-  .post('/devices', needs('manage'), async (c) => {
+  .post('/devices', needs('name', { title: 'Approve a LAN device.', body: addition }), async (c) => {
     const asked = await body(c, addition);
     const services = c.get('services');
     const id = services.newId();
@@ -89,7 +89,7 @@ export const lan = new Hono<Env>()
     });
     return c.json(deviceView(configOf(c), findLanDevice(configOf(c), id), services), 201);
   })
-  .patch('/devices/:device', needs('manage'), async (c) => {
+  .patch('/devices/:device', needs('name', { title: 'Change a LAN device.', body: deviceChange }), async (c) => {
     const asked = await body(c, deviceChange);
     const { id, label } = findLanDevice(configOf(c), c.req.param('device'));
     await save(c, { noun: 'lanDevices', id, summary: `LAN device ${label} changed` }, (transaction) => {
@@ -101,7 +101,7 @@ export const lan = new Hono<Env>()
     });
     return c.json(deviceView(configOf(c), findLanDevice(configOf(c), id), c.get('services')));
   })
-  .delete('/devices/:device', needs('manage'), async (c) => {
+  .delete('/devices/:device', needs('name', { title: 'Forget a LAN device.' }), async (c) => {
     const { id, label } = findLanDevice(configOf(c), c.req.param('device'));
     await save(c, { noun: 'lanDevices', id, summary: `LAN device ${label} removed` }, (transaction) => {
       const { config } = transaction;

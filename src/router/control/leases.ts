@@ -1,25 +1,25 @@
 // /leases: temporary openings of UDP 51820.
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import { contains, type Prefix } from '../../model/address.ts';
 import { type Config, text } from '../../model/config.ts';
-import { Conflict, InvalidInput, NotFound } from '../../model/errors.ts';
+import { InvalidInput, NotFound } from '../../model/errors.ts';
 import {
   type Clock,
   defaultDuration,
   type Lease,
-  leasesInAll,
-  leasesPerMember,
+  makeLease,
   parseDuration,
   parseLeaseSource,
   remaining,
   sourceText,
   stateOf,
 } from '../../model/lease.ts';
+import type { Scope } from '../../model/roles.ts';
 import { sourceProblem } from '../../model/rules.ts';
-import { findMember } from './find.ts';
 import { actor, body, configOf, needs, save } from './http.ts';
-import type { Env } from './services.ts';
+import { leaseFor } from './scope.ts';
+import type { Env, Services } from './services.ts';
 
 const addition = z.strictObject({
   source: text(parseLeaseSource),
@@ -29,62 +29,52 @@ const addition = z.strictObject({
 });
 
 export const leases = new Hono<Env>()
-  .get('/', needs('see'), (c) => {
+  .get('/', needs('see', { title: 'The live leases.', query: { all: '`yes`: ended ones as well' } }), (c) => {
     const { store, clock } = c.get('services');
     const ended = c.req.query('all') === 'yes' ? store.endedLeases(200) : [];
     return c.json([...store.snapshot.leases, ...ended].map((lease) => view(configOf(c), lease, clock())));
   })
-  .post('/', needs('manage'), async (c) => {
-    const asked = await body(c, addition);
-    const { clock, newId, store } = c.get('services');
-    const now = clock();
-    const id = newId();
-    const lease = await save(
-      c,
-      { noun: 'leases', id, summary: `lease for ${sourceText(asked.source)}` },
-      (transaction) => {
-        const { config } = transaction;
-        const why = sourceProblem(asked.source, config);
-        if (why !== null) throw new InvalidInput('source', why);
-        const member = asked.member === null ? null : findMember(config, asked.member, 'member').id;
-        checkCaps(transaction.leases, member, now);
-        const made: Lease = {
-          id,
-          source: asked.source,
-          member,
-          grantedBy: actor(c),
-          reason: asked.reason,
-          grantedAt: now.wall,
-          expiresAt: now.wall + asked.for,
-          bootId: now.bootId,
-          deadline: now.boot + asked.for,
-          remaining: asked.for,
-          restored: false,
-          end: null,
-        };
-        transaction.putLease(made);
-        transaction.audit('lease granted', {
-          id,
-          source: made.source,
-          member,
-          milliseconds: asked.for,
-          reason: asked.reason,
-        });
-        return made;
-      },
-      'leases',
-    );
-    return c.json(view(store.snapshot.config, lease, clock()), 201);
-  })
-  /** By id, or every live lease for exactly this source. */
-  .delete('/:lease{.+}', needs('manage'), async (c) => {
+  .post(
+    '/',
+    needs('lease', { title: 'Open UDP 51820 to a source for a time.', body: addition, scope: forWhom }),
+    async (c) => {
+      const asked = await body(c, addition);
+      const member = await leaseFor(c, configOf(c));
+      const { clock, newId, store } = c.get('services');
+      const now = clock();
+      const id = newId();
+      const lease = await save(
+        c,
+        { noun: 'leases', id, summary: `lease for ${sourceText(asked.source)}` },
+        (transaction) => {
+          const { config } = transaction;
+          const why = sourceProblem(asked.source, config);
+          if (why !== null) throw new InvalidInput('source', why);
+          const grantedBy = actor(c);
+          const made = makeLease(
+            { id, source: asked.source, member, grantedBy, reason: asked.reason, duration: asked.for },
+            transaction.leases,
+            now,
+          );
+          transaction.putLease(made);
+          transaction.audit('lease granted', {
+            id,
+            source: made.source,
+            member,
+            milliseconds: asked.for,
+            reason: asked.reason,
+          });
+          return made;
+        },
+        'leases',
+      );
+      return c.json(view(store.snapshot.config, lease, clock()), 201);
+    },
+  )
+  .delete('/:lease{.+}', needs('lease', { title: 'Revoke a lease, by id or source.', scope: whose }), async (c) => {
     const reference = c.req.param('lease');
-    const { clock, store } = c.get('services');
-    const now = clock();
-    const live = store.snapshot.leases.filter((lease) => stateOf(lease, now) !== 'expired');
-    const source = parsed(reference);
-    const revoked = live.filter((lease) => lease.id === reference || lease.source === source);
-    if (revoked.length === 0) throw new NotFound('', noLease(live, reference, source));
+    const now = c.get('services').clock();
+    const revoked = findLeases(c.get('services'), reference);
     await save(
       c,
       { noun: 'leases', id: reference, summary: `lease for ${reference} revoked` },
@@ -99,13 +89,26 @@ export const leases = new Hono<Env>()
     return c.json({ revoked: revoked.map(({ id }) => id) });
   });
 
-function checkCaps(live: readonly Lease[], member: string | null, now: Clock): void {
-  const active = live.filter((lease) => stateOf(lease, now) !== 'expired');
-  if (active.length >= leasesInAll)
-    throw new Conflict('', `There are ${leasesInAll} live leases already: revoke some.`);
-  if (member !== null && active.filter((lease) => lease.member === member).length >= leasesPerMember) {
-    throw new Conflict('member', `This member has ${leasesPerMember} live leases already: revoke one.`);
-  }
+/** The one member whom these leases are for. */
+function whose(c: Context<Env>): Scope {
+  const members = findLeases(c.get('services'), c.req.param('lease') ?? '').map(({ member }) => member);
+  const [first] = members;
+  return first != null && members.every((member) => member === first) ? { member: first } : {};
+}
+
+async function forWhom(c: Context<Env>, config: Config): Promise<Scope> {
+  const member = await leaseFor(c, config);
+  return member === null ? {} : { member };
+}
+
+/** By id, or every live lease for exactly this source. @throws NotFound */
+function findLeases({ clock, store }: Services, reference: string): readonly Lease[] {
+  const now = clock();
+  const live = store.snapshot.leases.filter((lease) => stateOf(lease, now) !== 'expired');
+  const source = parsed(reference);
+  const found = live.filter((lease) => lease.id === reference || lease.source === source);
+  if (found.length === 0) throw new NotFound('', noLease(live, reference, source));
+  return found;
 }
 
 function parsed(reference: string): Prefix | null {

@@ -1,5 +1,5 @@
 // /members: people, and their roles for everything or for single applications.
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import {
   type Config,
@@ -10,10 +10,12 @@ import {
   role,
   text,
 } from '../../model/config.ts';
-import { Conflict, InvalidInput } from '../../model/errors.ts';
+import { Conflict, Forbidden, InvalidInput } from '../../model/errors.ts';
 import { labelOf, parseDisplayName } from '../../model/name.ts';
+import { grantProblem } from '../../model/roles.ts';
 import { findApplication, findMember } from './find.ts';
 import { body, configOf, needs, replaced, save, without } from './http.ts';
+import { anywhere } from './scope.ts';
 import type { Env } from './services.ts';
 
 /** Application (label or id) → role; null takes the entry away. */
@@ -34,8 +36,10 @@ const change = z.strictObject({
 });
 
 export const members = new Hono<Env>()
-  .get('/', needs('see'), (c) => c.json(configOf(c).members.map((one) => view(configOf(c), one))))
-  .post('/', needs('manage'), async (c) => {
+  .get('/', needs('see', { title: 'The members.' }), (c) =>
+    c.json(configOf(c).members.map((one) => view(configOf(c), one))),
+  )
+  .post('/', needs('member', { title: 'Add a member.', body: addition, scope: anywhere }), async (c) => {
     const asked = await body(c, addition);
     const id = c.get('services').newId();
     await save(c, { noun: 'members', id, summary: `member ${asked.name} added` }, (transaction) => {
@@ -50,27 +54,31 @@ export const members = new Hono<Env>()
         access: merged(config, {}, asked.access),
         disabled: false,
       }) as Member;
+      checkGrant(c, null, one, config);
       transaction.put({ ...config, members: [...config.members, one] });
       transaction.audit('member added', { id, name: one.name, role: one.role });
     });
     return c.json(view(configOf(c), findMember(configOf(c), id)), 201);
   })
-  .patch('/:member', needs('manage'), async (c) => {
+  .patch('/:member', needs('member', { title: 'Change a member.', body: change, scope: anywhere }), async (c) => {
     const asked = await body(c, change);
     const { id, name } = findMember(configOf(c), c.req.param('member'));
     await save(c, { noun: 'members', id, summary: `member ${name} changed` }, (transaction) => {
       const { config } = transaction;
       const before = findMember(config, id);
       const next = { ...before, ...asked, access: merged(config, before.access, asked.access ?? {}) };
-      transaction.put({ ...config, members: replaced(config.members, parse(memberSchema, next) as Member) });
+      const after = parse(memberSchema, next) as Member;
+      checkGrant(c, before, after, config);
+      transaction.put({ ...config, members: replaced(config.members, after) });
       transaction.audit('member changed', { id, fields: Object.keys(asked) });
     });
     return c.json(view(configOf(c), findMember(configOf(c), id)));
   })
-  .delete('/:member', needs('manage'), async (c) => {
+  .delete('/:member', needs('member', { title: 'Remove a member.', scope: anywhere }), async (c) => {
     const { id, name } = findMember(configOf(c), c.req.param('member'));
     await save(c, { noun: 'members', id, summary: `member ${name} removed` }, (transaction) => {
       const { config } = transaction;
+      checkGrant(c, findMember(config, id), null, config);
       if (config.devices.some(({ member }) => member === id)) {
         throw new Conflict('', `${name} still has devices: remove them first.`);
       }
@@ -79,6 +87,12 @@ export const members = new Hono<Env>()
     });
     return c.json({ id, removed: true });
   });
+
+/** @throws Forbidden */
+function checkGrant(c: Context<Env>, before: Member | null, after: Member | null, config: Config): void {
+  const problem = grantProblem(c.get('principal'), before, after, config);
+  if (problem !== null) throw new Forbidden(problem);
+}
 
 type Entries = Readonly<Record<string, z.infer<typeof role>>>;
 

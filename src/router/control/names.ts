@@ -12,8 +12,8 @@ const addition = z.discriminatedUnion('type', [
 ]);
 
 export const names = new Hono<Env>()
-  .get('/', needs('see'), (c) => c.json(configOf(c).names))
-  .post('/', needs('manage'), async (c) => {
+  .get('/', needs('see', { title: 'The extra names.' }), (c) => c.json(configOf(c).names))
+  .post('/', needs('name', { title: 'Add a name.', body: addition }), async (c) => {
     const asked = await body(c, addition);
     const domain = `.${configOf(c).network.domain}`;
     const id = c.get('services').newId();
@@ -28,7 +28,7 @@ export const names = new Hono<Env>()
     });
     return c.json(name, 201);
   })
-  .delete('/:name', needs('manage'), async (c) => {
+  .delete('/:name', needs('name', { title: 'Remove a name.' }), async (c) => {
     const reference = c.req.param('name');
     const { domain } = configOf(c).network;
     const one = configOf(c).names.find(

@@ -16,8 +16,10 @@ const change = z.strictObject({
 });
 
 export const network = new Hono<Env>()
-  .get('/', needs('see'), (c) => c.json(view(configOf(c), c.get('services'))))
-  .patch('/', needs('manage'), async (c) => {
+  .get('/', needs('see', { title: 'The range, and where clients find the hub.' }), (c) =>
+    c.json(view(configOf(c), c.get('services'))),
+  )
+  .patch('/', needs('configure', { title: 'Change them.', body: change }), async (c) => {
     const asked = await body(c, change);
     await save(c, { noun: 'network', id: '', summary: 'network changed' }, (transaction) => {
       const { config } = transaction;

@@ -13,8 +13,10 @@ const shortestInterval = 1000;
 const heartbeat = 15_000;
 
 export const status = new Hono<Env>()
-  .get('/summary', needs('summary'), async (c) => c.json(await summary(c.get('services'))))
-  .get('/status', needs('see'), async (c) => {
+  .get('/summary', needs('summary', { title: 'Counts and states, without names.' }), async (c) =>
+    c.json(await summary(c.get('services'))),
+  )
+  .get('/status', needs('see', { title: 'How the router is.' }), async (c) => {
     const services = c.get('services');
     const conditions = services.conditions
       .list()
@@ -22,7 +24,7 @@ export const status = new Hono<Env>()
     const { network } = configOf(c);
     return c.json({ ...(await summary(services)), conditions, network, hubPublicKey: services.hubPublicKey });
   })
-  .get('/events', needs('summary'), (c) =>
+  .get('/events', needs('summary', { title: 'The summary as it changes, as server-sent events.' }), (c) =>
     streamSSE(c, async (stream) => {
       const services = c.get('services');
       let changed = Promise.withResolvers<boolean>();
@@ -42,13 +44,20 @@ export const status = new Hono<Env>()
       }
     }),
   )
-  .get('/explain', needs('see'), (c) => {
-    const config = configOf(c);
-    const leased = c.get('services').leased();
-    const source = machine(config, 'source', c.req.query('source') ?? '');
-    const destination = machine(config, 'destination', c.req.query('destination') ?? '');
-    return c.json(explain(config, leased, source, destination, port(c.req.query('port') ?? '')));
-  });
+  .get(
+    '/explain',
+    needs('see', {
+      title: 'Why a connection is allowed or not.',
+      query: { source: 'a name or an address', destination: 'a name or an address', port: '`443`, `53/udp`' },
+    }),
+    (c) => {
+      const config = configOf(c);
+      const leased = c.get('services').leased();
+      const source = machine(config, 'source', c.req.query('source') ?? '');
+      const destination = machine(config, 'destination', c.req.query('destination') ?? '');
+      return c.json(explain(config, leased, source, destination, port(c.req.query('port') ?? '')));
+    },
+  );
 
 /** Counts and states; no names, no addresses: anybody on the LAN may read it. */
 async function summary({ store, conditions, tunnel, clock, appliedRevision, startedAt }: Services) {

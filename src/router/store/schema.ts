@@ -61,4 +61,28 @@ export const migrations: readonly string[] = [
     body  TEXT NOT NULL             -- JSON
   ) STRICT;
   `,
+  `
+  -- Bearer secrets: sessions, API tokens, hand-over links, the claim code. See tickets.ts.
+  CREATE TABLE ticket (
+    id         TEXT PRIMARY KEY,
+    kind       TEXT NOT NULL,
+    owner      TEXT NOT NULL,        -- the member it is of, or empty
+    lookup     BLOB NOT NULL UNIQUE, -- keyed hash of what the bearer shows
+    sealed     BLOB NOT NULL,        -- JSON; what it allows
+    created_at INTEGER NOT NULL,     -- milliseconds since 1970
+    expires_at INTEGER NOT NULL,
+    used_at    INTEGER               -- those that work once
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX ticket_owner ON ticket (owner);
+
+  -- The newest TAI64N timestamp seen of each peer: an older handshake is a replay.
+  CREATE TABLE knock (
+    peer      TEXT PRIMARY KEY,      -- id of the server or device
+    timestamp BLOB NOT NULL          -- 12 bytes
+  ) STRICT, WITHOUT ROWID;
+
+  -- Each kind of entry has a bound of its own, so that traffic does not push out who did what.
+  ALTER TABLE audit ADD COLUMN kind TEXT NOT NULL DEFAULT 'act';
+  CREATE INDEX audit_kind ON audit (kind, id);
+  `,
 ];

@@ -2,31 +2,27 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import {
-  type Config,
-  config as configSchema,
-  initialConfig,
-  type ListNoun,
-  listNouns,
-  parse,
-} from '../../model/config.ts';
+import { type Config, config as configSchema, parse } from '../../model/config.ts';
 import { Conflict, InvalidInput } from '../../model/errors.ts';
-import { decodeKey, encodeKey, type PresharedKey, type PrivateKey, Secret } from '../../model/key.ts';
+import { type PresharedKey, type PrivateKey, Secret } from '../../model/key.ts';
 import type { Lease } from '../../model/lease.ts';
 import { type Problem, problems } from '../../model/rules.ts';
-import { type Body, type Difference, differences } from './differences.ts';
+import { type AuditEntry, type AuditKind, forget, forgetAudit, kindOf, writeAudit } from './audit.ts';
+import { differences } from './differences.ts';
 import { StoreUnavailable } from './errors.ts';
 import { inWholeMilliseconds, readLeases, writeLease } from './leases.ts';
 import { openDatabase, unreadable } from './migrate.ts';
+import { type Damaged, readObjects, readSecrets, type Vault, writeObject, writeSecret } from './objects.ts';
 import { copyDatabase, writeProblem } from './read-only.ts';
-import { createStoreKey, locked, readStoreKey, type StoreKey, seal, unseal } from './secrets.ts';
+import { createStoreKey, locked, readStoreKey, type StoreKey, unseal } from './secrets.ts';
+import { type Ticket, type TicketKind, type TicketRequest, Tickets } from './tickets.ts';
 
 /** What the router knows at one revision. */
 export interface Snapshot {
   readonly revision: number;
   readonly config: Config;
   /** Objects whose sealed values do not open: they are left out of `config`, and stay in the store as they are. */
-  readonly damaged: readonly { readonly noun: ListNoun; readonly id: string; readonly label: string }[];
+  readonly damaged: readonly Damaged[];
   readonly hubPrivateKey: PrivateKey;
   readonly presharedKeys: ReadonlyMap<string, PresharedKey>;
   readonly leases: readonly Lease[];
@@ -39,6 +35,14 @@ export interface Transaction {
   put(config: Config): void;
   putPresharedKey(id: string, key: PresharedKey): void;
   putLease(lease: Lease): void;
+  /** A sealed value that belongs to the object with this id; null takes it away. */
+  putSecret(row: string, column: string, value: Uint8Array | null): void;
+  /** Uses up a ticket that works once, together with everything else that is saved. */
+  spend(ticket: Ticket): void;
+  /** Makes a ticket together with everything else that is saved. */
+  issue(kind: TicketKind, request: TicketRequest & { readonly text: string }): void;
+  /** Ends all tickets of an owner, of one kind or of every kind. */
+  endTickets(owner: string, kind?: TicketKind, except?: string): void;
   /** Takes out a damaged object, which `config` does not hold. */
   dropDamaged(id: string): void;
   audit(event: string, body: Readonly<Record<string, unknown>>): void;
@@ -63,9 +67,8 @@ export interface StoreOptions {
   readonly scratch?: string;
 }
 
-const sealedNouns: readonly ListNoun[] = ['servers', 'devices'];
-/** How much of the past is kept. */
-const kept = { audit: 20_000, revisions: 5_000, endedLeases: 1_000 } as const;
+/** The audit log is cut back with every so many writes. */
+const auditEvery = 100;
 
 export class Store {
   readonly #database: DatabaseSync;
@@ -73,6 +76,9 @@ export class Store {
   readonly #options: StoreOptions;
   /** Why the disk cannot be written; null: it can, or could when the store was opened. */
   readonly readOnly: unknown;
+  readonly tickets: Tickets;
+  readonly #vault: Vault;
+  #writes = 0;
   #snapshot: Snapshot;
 
   /** @throws StoreUnavailable */
@@ -83,6 +89,8 @@ export class Store {
     // The key file comes first: a database whose key was never written cannot exist.
     this.#storeKey = existing ?? this.#firstKey(keyFile);
     ({ database: this.#database, readOnly: this.readOnly } = this.#open(join(options.folder, 'router.db')));
+    this.#vault = { database: this.#database, storeKey: this.#storeKey };
+    this.tickets = new Tickets(this.#database, this.#storeKey, options.now);
     try {
       this.#snapshot = this.#load();
     } catch (error) {
@@ -139,8 +147,10 @@ export class Store {
       keys: new Map<string, PresharedKey>(),
       leases: new Map<string, Lease>(),
       dropped: new Set<string>(),
+      /** Writes to be made beside the configuration, in order. */
+      also: [] as (() => void)[],
     };
-    const events: { event: string; body: string }[] = [];
+    const events: AuditEntry[] = [];
     const result = change({
       get config() {
         return draft.config;
@@ -153,8 +163,12 @@ export class Store {
       },
       putPresharedKey: (id, key) => draft.keys.set(id, key),
       putLease: (lease) => draft.leases.set(lease.id, inWholeMilliseconds(lease)),
+      putSecret: (row, column, value) => draft.also.push(() => this.#putSecret(row, column, value)),
+      spend: (ticket) => draft.also.push(() => this.#spend(ticket)),
+      issue: (kind, request) => draft.also.push(() => this.tickets.issue(kind, request)),
+      endTickets: (...which) => draft.also.push(() => this.tickets.endAll(...which)),
       dropDamaged: (id) => draft.dropped.add(id),
-      audit: (event, body) => events.push({ event, body: JSON.stringify(body) }),
+      audit: (event, body) => events.push({ actor: options.actor, event, body }),
     });
     // A lease alone leaves the configuration as it is, and is in a hurry.
     const config = draft.config === before.config ? before.config : this.#validated(draft.config, options);
@@ -165,15 +179,15 @@ export class Store {
       this.#database
         .prepare('INSERT INTO revision (revision, at, actor, summary) VALUES (?, ?, ?, ?)')
         .run(revision, at, options.actor, options.summary);
-      for (const [id, key] of draft.keys) this.#seal('preshared key', id, key.reveal());
-      for (const one of changes) this.#writeObject(revision, one);
+      for (const [id, key] of draft.keys) writeSecret(this.#vault, 'preshared key', id, key.reveal());
+      for (const one of changes) writeObject(this.#vault, revision, one);
+      for (const write of draft.also) write();
       for (const lease of draft.leases.values()) writeLease(this.#database, lease);
       for (const id of draft.dropped) {
         this.#database.prepare('DELETE FROM object WHERE id = ?').run(id);
         this.#database.prepare('DELETE FROM secret WHERE row = ?').run(id);
       }
-      const insert = this.#database.prepare('INSERT INTO audit (at, actor, event, body) VALUES (?, ?, ?, ?)');
-      for (const { event, body } of events) insert.run(at, options.actor, event, body);
+      for (const event of events) writeAudit(this.#database, at, kindOf(event.event), [event]);
       this.#forget();
     });
     const used = new Set([...config.servers, ...config.devices].map(({ presharedKey }) => presharedKey));
@@ -197,16 +211,46 @@ export class Store {
       for (const lease of changed) {
         writeLease(this.#database, lease);
         if (event === undefined) continue;
-        const body = JSON.stringify({ id: lease.id, source: lease.source, member: lease.member });
-        this.#database
-          .prepare('INSERT INTO audit (at, actor, event, body) VALUES (?, ?, ?, ?)')
-          .run(this.#options.now(), 'router', event, body);
+        const body = { id: lease.id, source: lease.source, member: lease.member };
+        writeAudit(this.#database, this.#options.now(), kindOf(event), [{ actor: 'router', event, body }]);
       }
       this.#forget();
     });
     const ids = new Set(changed.map(({ id }) => id));
     const leases = [...this.#snapshot.leases.filter(({ id }) => !ids.has(id)), ...changed];
     this.#snapshot = { ...this.#snapshot, leases: leases.filter(({ end }) => end === null) };
+  }
+
+  /** Writes entries of the audit log that come with no change. */
+  record(kind: AuditKind, entries: readonly AuditEntry[]): void {
+    this.#write(() => {
+      writeAudit(this.#database, this.#options.now(), kind, entries);
+      this.#forget();
+    });
+  }
+
+  /**
+   * A sealed value; null where there is none.
+   * @throws Conflict when it does not open: nothing is decided on what somebody changed.
+   */
+  secret(row: string, column: string): Uint8Array | null {
+    const found = this.#database.prepare('SELECT sealed FROM secret WHERE row = ? AND column = ?').get(row, column);
+    if (found === undefined) return null;
+    const value = unseal(this.#storeKey, { column, row }, found['sealed'] as Uint8Array);
+    if (value === null) throw new Conflict('', 'What is stored for this is damaged: it has to be set anew.');
+    return value;
+  }
+
+  #putSecret(row: string, column: string, value: Uint8Array | null): void {
+    if (value === null) this.#database.prepare('DELETE FROM secret WHERE row = ? AND column = ?').run(row, column);
+    else writeSecret(this.#vault, column, row, value);
+  }
+
+  #spend({ id }: Ticket): void {
+    const { changes } = this.#database
+      .prepare('UPDATE ticket SET used_at = ? WHERE id = ? AND used_at IS NULL')
+      .run(this.#options.now(), id);
+    if (changes !== 1) throw new Conflict('', 'This was used already.');
   }
 
   /** Ended leases, the newest first. */
@@ -236,16 +280,9 @@ export class Store {
     return this.#snapshot.damaged.some((one) => one.noun === 'servers' && one.id === server);
   }
 
-  /** Bounds the tables that grow with time. */
   #forget(): void {
-    const run = (sql: string, limit: number) => this.#database.prepare(sql).run(limit);
-    run('DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?', kept.audit);
-    run('DELETE FROM change WHERE revision <= (SELECT max(revision) FROM revision) - ?', kept.revisions);
-    run('DELETE FROM revision WHERE revision <= (SELECT max(revision) FROM revision) - ?', kept.revisions);
-    run(
-      'DELETE FROM lease WHERE ended_at IS NOT NULL AND id IN (SELECT id FROM lease WHERE ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT -1 OFFSET ?)',
-      kept.endedLeases,
-    );
+    forget(this.#database);
+    if (this.#writes++ % auditEvery === 0) forgetAudit(this.#database);
   }
 
   #write(work: () => void): void {
@@ -255,41 +292,13 @@ export class Store {
       this.#database.exec('COMMIT');
     } catch (cause) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      throw unwritable(cause);
+      throw cause instanceof Conflict ? cause : unwritable(cause);
     }
-  }
-
-  #writeObject(revision: number, { noun, id, before, after }: Difference): void {
-    const sealed = (sealedNouns as readonly string[]).includes(noun);
-    const bodyBefore = before === null ? null : JSON.stringify(sealed ? withoutKey(before) : before);
-    const bodyAfter = after === null ? null : JSON.stringify(sealed ? withoutKey(after) : after);
-    this.#database
-      .prepare('INSERT INTO change (revision, noun, id, before, after) VALUES (?, ?, ?, ?, ?)')
-      .run(revision, noun, id, bodyBefore, bodyAfter);
-    if (bodyAfter === null) {
-      this.#database.prepare('DELETE FROM object WHERE noun = ? AND id = ?').run(noun, id);
-      this.#database.prepare('DELETE FROM secret WHERE row = ?').run(id);
-      const presharedKey = before?.['presharedKey'];
-      if (typeof presharedKey === 'string')
-        this.#database.prepare('DELETE FROM secret WHERE row = ?').run(presharedKey);
-      return;
-    }
-    this.#database.prepare('INSERT OR REPLACE INTO object (noun, id, body) VALUES (?, ?, ?)').run(noun, id, bodyAfter);
-    const key = after?.['publicKey'];
-    if (sealed && typeof key === 'string') this.#seal('public key', id, decodeKey(key, 'public key'));
-    const [old, now] = [before?.['presharedKey'], after?.['presharedKey']];
-    if (typeof old === 'string' && old !== now) this.#database.prepare('DELETE FROM secret WHERE row = ?').run(old);
-  }
-
-  #seal(column: string, row: string, value: Uint8Array): void {
-    this.#database
-      .prepare('INSERT OR REPLACE INTO secret (row, column, sealed) VALUES (?, ?, ?)')
-      .run(row, column, seal(this.#storeKey, { column, row }, value));
   }
 
   #load(): Snapshot {
-    const secrets = this.#secrets();
-    const { raw, damaged } = this.#objects(secrets);
+    const secrets = readSecrets(this.#vault);
+    const { raw, damaged } = readObjects(this.#vault, secrets);
     const config = parse(configSchema, raw) as Config;
     const revision = Number(
       this.#database.prepare('SELECT max(revision) AS revision FROM revision').get()?.['revision'] ?? 0,
@@ -309,17 +318,6 @@ export class Store {
     };
   }
 
-  /** `column row` → bytes, null where it does not open. */
-  #secrets(): ReadonlyMap<string, Uint8Array | null> {
-    const rows = this.#database.prepare('SELECT row, column, sealed FROM secret').all();
-    return new Map(
-      rows.map((each) => {
-        const { row, column, sealed } = each as { row: string; column: string; sealed: Uint8Array };
-        return [`${column} ${row}`, unseal(this.#storeKey, { column, row }, sealed)];
-      }),
-    );
-  }
-
   #hubKey(secrets: ReadonlyMap<string, Uint8Array | null>, revision: number): PrivateKey {
     const stored = secrets.get('private key hub');
     if (stored === null) throw locked('the hub key does not open');
@@ -327,34 +325,8 @@ export class Store {
     // Peers know the hub by its key: one that is lost is told, not replaced.
     if (revision > 0) throw locked('the hub key is gone');
     const made = this.#options.makeHubKey();
-    this.#write(() => this.#seal('private key', 'hub', made.reveal()));
+    this.#write(() => writeSecret(this.#vault, 'private key', 'hub', made.reveal()));
     return made;
-  }
-
-  #objects(secrets: ReadonlyMap<string, Uint8Array | null>): {
-    raw: Record<string, unknown>;
-    damaged: Snapshot['damaged'];
-  } {
-    const raw: Record<string, unknown> = { ...initialConfig };
-    const lists = Object.fromEntries(listNouns.map((noun): [ListNoun, unknown[]] => [noun, []])) as Record<
-      ListNoun,
-      unknown[]
-    >;
-    const damaged: { noun: ListNoun; id: string; label: string }[] = [];
-    for (const row of this.#database.prepare('SELECT noun, id, body FROM object').all()) {
-      const { noun, id, body } = row as { noun: string; id: string; body: string };
-      const object = JSON.parse(body) as Record<string, unknown>;
-      if (id === '') raw[noun] = object;
-      else if (!sealedNouns.includes(noun as ListNoun)) lists[noun as ListNoun].push(object);
-      else {
-        const key = secrets.get(`public key ${id}`);
-        const presharedKey = object['presharedKey'];
-        const opened = presharedKey === null || secrets.get(`preshared key ${String(presharedKey)}`) != null;
-        if (key != null && opened) lists[noun as ListNoun].push({ ...object, publicKey: encodeKey(key) });
-        else damaged.push({ noun: noun as ListNoun, id, label: String(object['label']) });
-      }
-    }
-    return { raw: { ...raw, ...lists }, damaged };
   }
 }
 
@@ -363,8 +335,4 @@ function unwritable(cause: unknown): StoreUnavailable {
     remedy: 'Check that the storage is not full or failing.',
     cause,
   });
-}
-
-function withoutKey({ publicKey: _, ...rest }: Body): Body {
-  return rest;
 }
