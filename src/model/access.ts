@@ -1,7 +1,8 @@
 // Who may open connections to whom: compiled from roles, links and the LAN's policy. The firewall, the zone and `explain` all use it.
 import { type Address, contains, hostPrefix, type Prefix } from './address.ts';
-import type { Access, Application, Config, LanDevice } from './config.ts';
-import { reaches } from './roles.ts';
+import type { Access, Application, Config, LanDevice, Uplink } from './config.ts';
+import { claimed, reaches } from './roles.ts';
+import { targets } from './uplink.ts';
 
 /** Why a grant exists, for `explain`. */
 export type Reason =
@@ -9,7 +10,9 @@ export type Reason =
   | { readonly kind: 'link'; readonly from: string; readonly to: string }
   | { readonly kind: 'role'; readonly member: string; readonly device: string; readonly application: string }
   | { readonly kind: 'LAN device'; readonly device: string; readonly application: string }
-  | { readonly kind: 'LAN default'; readonly application: string };
+  | { readonly kind: 'LAN default'; readonly application: string }
+  /** `who`: a member, a LAN device, an application's servers, or the whole LAN. */
+  | { readonly kind: 'uplink'; readonly who: string; readonly uplink: string };
 
 /** The source may open connections to every port of the destination; replies follow from it, nothing else does. */
 export interface Grant {
@@ -29,7 +32,13 @@ export interface Binding {
  * A whole application range may stand for its servers, because a peer can send only from its own address.
  */
 export function grants(config: Config, leased: readonly Binding[]): readonly Grant[] {
-  return [...applicationGrants(config), ...deviceGrants(config), ...lanGrants(config, leased)];
+  if (!claimed(config)) return [];
+  return [
+    ...applicationGrants(config),
+    ...deviceGrants(config),
+    ...lanGrants(config, leased),
+    ...uplinkGrants(config, leased),
+  ];
 }
 
 function* applicationGrants({ applications }: Config): Generator<Grant> {
@@ -71,6 +80,38 @@ function* lanGrants(config: Config, leased: readonly Binding[]): Generator<Grant
           ? { kind: 'LAN default', application: label }
           : { kind: 'LAN device', device: own.label, application: label };
       yield { from: hostPrefix(address), to: range, reason };
+    }
+  }
+}
+
+function* uplinkGrants(config: Config, leased: readonly Binding[]): Generator<Grant> {
+  for (const uplink of config.uplinks) {
+    for (const { from, who } of guests(config, uplink, leased)) {
+      for (const to of targets(uplink)) yield { from, to, reason: { kind: 'uplink', who, uplink: uplink.label } };
+    }
+  }
+}
+
+/** Who may use an uplink. */
+function* guests(
+  config: Config,
+  { access }: Uplink,
+  leased: readonly Binding[],
+): Generator<{ readonly from: Prefix; readonly who: string }> {
+  const { applications, devices, lan, members } = config;
+  for (const { id, range, label } of applications) {
+    if (access.applications.includes(id)) yield { from: range, who: label };
+  }
+  for (const { id, name, disabled } of members) {
+    if (disabled || !access.members.includes(id)) continue;
+    for (const { member, address } of devices) if (member === id) yield { from: hostPrefix(address), who: name };
+  }
+  if (lan === null || access.lan === 'nothing') return;
+  // One grant for all: only addresses that are bound get as far as the grants.
+  if (access.lan === 'everyone') yield { from: lan.range, who: 'every device on the LAN' };
+  else {
+    for (const { address, device } of bindings(config, leased)) {
+      if (device !== null && access.lan.includes(device.id)) yield { from: hostPrefix(address), who: device.label };
     }
   }
 }

@@ -88,6 +88,11 @@ function parseLength(text: string, of: Family): number {
   return length;
 }
 
+/** Whether an endpoint's host, parsed before, is an address and no name. */
+export function isLiteral(host: string): host is Address {
+  return /^[\d.]+$|:/.test(host);
+}
+
 export function family(value: Address | Prefix): Family {
   return value.includes(':') ? 6 : 4;
 }
@@ -169,6 +174,30 @@ export function contains(outer: Address | Prefix, inner: Address | Prefix): bool
   const one = rangeOf(outer);
   const two = rangeOf(inner);
   return one.family === two.family && one.first <= two.first && two.last <= one.last;
+}
+
+/** Whether a value has an address in common with any of the list: for lists that are asked often. */
+export function overlapFinder(list: readonly (Address | Prefix)[]): (value: Address | Prefix) => boolean {
+  const merged: { family: Family; first: bigint; last: bigint }[] = [];
+  const byStart = (a: Range, b: Range) => a.family - b.family || (a.first < b.first ? -1 : 1);
+  for (const range of list.map(rangeOf).sort(byStart)) {
+    const end = merged.at(-1);
+    if (end === undefined || end.family !== range.family || range.first > end.last) merged.push({ ...range });
+    else if (range.last > end.last) end.last = range.last;
+  }
+  return (value) => {
+    const { family: of, first, last } = rangeOf(value);
+    let [low, high] = [0, merged.length];
+    // The first block that does not end before the value.
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const block = merged[middle]!;
+      if (block.family < of || (block.family === of && block.last < first)) low = middle + 1;
+      else high = middle;
+    }
+    const found = merged[low];
+    return found !== undefined && found.family === of && found.first <= last;
+  };
 }
 
 /** The n-th address of the block, the network address being number 0. */

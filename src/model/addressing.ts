@@ -2,7 +2,11 @@
 import {
   type Address,
   contains,
+  hostPrefix,
+  isHost,
+  networkAddress,
   nth,
+  overlapFinder,
   overlaps,
   type Prefix,
   prefixLength,
@@ -10,7 +14,7 @@ import {
   rangeOf,
   toNumber,
 } from './address.ts';
-import type { Config, Network } from './config.ts';
+import type { Config, Network, Uplink } from './config.ts';
 import { Conflict } from './errors.ts';
 
 /** The hub is the first address of the range (172.16.0.1). */
@@ -29,7 +33,7 @@ export function blockLength(network: Network): number {
   return Math.max(24, Math.min(28, prefixLength(network.range) + 4));
 }
 
-/** Block 0 is the hub's, 1 the members' devices', 2 the LAN identities', 3 to 9 are kept free. */
+/** Block 0 is the hub's, 1 the members' devices', 2 the LAN identities', 3 to 9 what is behind uplinks. */
 export function deviceRange(network: Network): Prefix {
   return block(network, 1, blockLength(network));
 }
@@ -38,6 +42,13 @@ export function identityRange(network: Network): Prefix {
   return block(network, 2, blockLength(network));
 }
 
+/** Where aliases of what is behind uplinks are handed out from. */
+export function aliasRanges(network: Network): readonly Prefix[] {
+  const blocks = Array.from({ length: firstApplicationBlock - firstAliasBlock }, (_, i) => firstAliasBlock + i);
+  return blocks.map((index) => block(network, index, blockLength(network)));
+}
+
+const firstAliasBlock = 3;
 /** The first block for applications in a /16 is 172.16.10.0/24: room for kinds of blocks to come. */
 const firstApplicationBlock = 10;
 
@@ -45,11 +56,17 @@ const firstApplicationBlock = 10;
 export function freeApplicationRange(config: Config): Prefix {
   const length = blockLength(config.network);
   const blocks = 2 ** (length - prefixLength(config.network.range));
+  const isReserved = overlapFinder(config.uplinks.flatMap(({ address, peers }) => [address, ...behind(peers)]));
   for (let index = firstApplicationBlock; index < blocks; index++) {
     const candidate = block(config.network, index, length);
-    if (!config.applications.some(({ range }) => overlaps(range, candidate))) return candidate;
+    if (config.applications.some(({ range }) => overlaps(range, candidate))) continue;
+    if (!isReserved(candidate)) return candidate;
   }
   throw new Conflict('range', 'Every block of the network is in use by an application.');
+}
+
+function behind(peers: Uplink['peers']): readonly Prefix[] {
+  return peers.flatMap(({ allowedIps, alias }) => (alias === null ? allowedIps : [...allowedIps, hostPrefix(alias)]));
 }
 
 /** Every address in use inside the APN, with a word for what holds it. */
@@ -58,17 +75,26 @@ export function takenAddresses(config: Config): Map<Address, string> {
   for (const server of config.servers) taken.set(server.address, `server ${server.label}`);
   for (const device of config.devices) taken.set(device.address, `device ${device.label}`);
   for (const device of config.lanDevices) taken.set(device.identity, `LAN device ${device.label}`);
+  for (const { label, address, peers } of config.uplinks) {
+    taken.set(address, `uplink ${label}`);
+    // Of the APN's range an uplink has single addresses only.
+    for (const prefix of behind(peers)) if (isHost(prefix)) taken.set(networkAddress(prefix), `uplink ${label}`);
+  }
   return taken;
 }
 
-/** The first free address from the tenth on: the low ones stay for people who like to choose. */
-export function freeAddress(config: Config, within: Prefix): Address {
+/**
+ * The first free address from the tenth on: the low ones stay for people who like to choose.
+ * @param kept Addresses promised to somebody who is still to come.
+ * @throws Conflict when there is none.
+ */
+export function freeAddress(config: Config, within: Prefix, kept: ReadonlySet<Address> = new Set()): Address {
   const taken = takenAddresses(config);
   const size = Number(rangeOf(within).last - rangeOf(within).first);
   for (const start of [10, 1]) {
     for (let n = start; n < size; n++) {
       const candidate = nth(within, n);
-      if (!taken.has(candidate)) return candidate;
+      if (!taken.has(candidate) && !kept.has(candidate)) return candidate;
     }
   }
   throw new Conflict('address', `Every address of ${within} is in use.`);

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { parseAddress, parseMac, parsePrefix } from './address.ts';
 import { InvalidInput } from './errors.ts';
 import { parsePublicKey } from './key.ts';
-import { parseDisplayName, parseDomainName, parseFreeLabel, parseLabel } from './name.ts';
+import { parseDisplayName, parseDomainName, parseFreeLabel, parseLabel, parseSearchDomain } from './name.ts';
 
 /** Turns a parser of ours into a schema: text in, branded value out, its message at its field. */
 export function text<T>(parse: (text: string) => T) {
@@ -69,9 +69,17 @@ const peer = {
   publicKey: text(parsePublicKey),
   /** Names the peer's preshared key among the secrets; null: it has none. */
   presharedKey: id.nullable(),
+  /** Seconds between signs of life, which keep a NAT's mapping open; null: none, for a machine with a public address. */
+  keepalive: z.int().min(1).max(65535).nullable().default(25),
 };
 
-export const server = z.strictObject({ id, application: id, ...peer });
+export const server = z.strictObject({
+  id,
+  application: id,
+  ...peer,
+  /** Its rule moves by itself to the address that it knocks from. */
+  follow: z.boolean().default(false),
+});
 
 export const member = z.strictObject({
   id,
@@ -83,6 +91,8 @@ export const member = z.strictObject({
   /** Application id → role there. */
   access: z.record(id, role),
   leasePolicy,
+  /** On the road: as if the policy were `auto`, until this moment (wall clock, milliseconds). */
+  travelUntil: z.int().min(0).nullable().default(null),
   disabled: z.boolean(),
 });
 
@@ -127,6 +137,50 @@ export const name = z.discriminatedUnion('type', [
   z.strictObject({ id, name: text(parseDomainName), type: z.literal('CNAME'), target: text(parseDomainName) }),
 ]);
 
+/** Member of another network, of which the hub is one machine: made of the file that network hands out. */
+export const uplinkPeer = z.strictObject({
+  publicKey: text(parsePublicKey),
+  presharedKey: id.nullable(),
+  /** Where it is called at; a host name is looked up again and again. */
+  endpoint: z.strictObject({ host: endpointHost, port: z.int().min(1).max(65535) }),
+  allowedIps: z.array(ipv4(parsePrefix)).min(1),
+  /** Seconds; 0: none. */
+  keepalive: z.int().min(0).max(65535),
+  /** Its name is `<label>.<label of the uplink>`; null: it has none. */
+  label: text(parseLabel).nullable(),
+  /**
+   * Stands for its first single address inside the APN, whose range is all that tunnel peers send to the hub. Null: that
+   * address is in the range itself, or there is none.
+   */
+  alias: ipv4(parseAddress).nullable().default(null),
+});
+
+/** The highest number of a device: apn1 to apn16. */
+export const mostUplinks = 16;
+
+export const uplink = z.strictObject({
+  id,
+  label: text(parseFreeLabel),
+  /** n of its device apnN. */
+  device: z.int().min(1).max(mostUplinks),
+  /** Of its own private key, which is among the secrets. */
+  publicKey: text(parsePublicKey),
+  /** The one address that network gave: everybody inside appears there under it. */
+  address: ipv4(parseAddress),
+  mtu: z.int().min(1280).max(1500),
+  /** Names below these domains are asked of these servers, by way of the uplink. */
+  dns: z.strictObject({ servers: z.array(ipv4(parseAddress)), domains: z.array(text(parseSearchDomain)) }),
+  peers: z.array(uplinkPeer),
+  /** Who may open connections into it. */
+  access: z.strictObject({
+    /** Ids of LAN devices. */
+    lan: z.union([z.enum(['nothing', 'everyone']), z.array(id)]),
+    members: z.array(id),
+    /** Applications whose servers may. */
+    applications: z.array(id),
+  }),
+});
+
 export const system = z.strictObject({ hostName: text(parseLabel) });
 
 export const config = z.strictObject({
@@ -140,6 +194,7 @@ export const config = z.strictObject({
   lanDevices: z.array(lanDevice),
   rules: z.array(rule),
   names: z.array(name),
+  uplinks: z.array(uplink).default([]),
 });
 
 type DeepReadonly<T> = T extends string | number | boolean | null | undefined
@@ -156,11 +211,14 @@ export type Lan = NonNullable<Config['lan']>;
 export type LanDevice = Config['lanDevices'][number];
 export type Rule = Config['rules'][number];
 export type Name = Config['names'][number];
+export type Uplink = Config['uplinks'][number];
 export type Role = (typeof roles)[number];
 export type Access = DeepReadonly<z.infer<typeof access>>;
 
 /** The nouns that are lists, and so rows of the store; the others are one object each. */
-export const listNouns = ['applications', 'servers', 'members', 'devices', 'lanDevices', 'rules', 'names'] as const;
+export const listNouns = [
+  ...(['applications', 'servers', 'members', 'devices', 'lanDevices', 'rules', 'names', 'uplinks'] as const),
+] as const;
 export type ListNoun = (typeof listNouns)[number];
 export const singleNouns = ['network', 'lan', 'system'] as const;
 
@@ -179,6 +237,7 @@ export const initialConfig: Config = config.parse({
   lanDevices: [],
   rules: [],
   names: [],
+  uplinks: [],
 });
 
 /**

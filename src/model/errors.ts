@@ -43,10 +43,15 @@ export class Forbidden extends Error {
   }
 }
 
-/** Nobody is signed in, or no longer. */
+/** Nobody is signed in, or no longer, or what was shown is wrong. */
 export class Unauthorized extends Error {
   override readonly name = 'Unauthorized';
-  readonly path = '';
+  /** `code`: the password is right, and a second factor is wanted. */
+  readonly path: string;
+  constructor(message: string, path = '') {
+    super(message);
+    this.path = path;
+  }
 }
 
 /** Too many attempts. */

@@ -1,9 +1,10 @@
 // Why a connection is allowed or not, by the same grants that the firewall is compiled from.
 
 import { type Binding, grants, type Reason } from './access.ts';
-import { type Address, contains } from './address.ts';
+import { type Address, contains, type Prefix } from './address.ts';
 import { hubAddress } from './addressing.ts';
 import type { Config } from './config.ts';
+import { addressOf, targets } from './uplink.ts';
 
 export interface Explanation {
   readonly allowed: boolean;
@@ -17,7 +18,7 @@ export interface Explanation {
 
 /** Something with an address: what it is called, and the address the hub sees it under. */
 export interface Machine {
-  readonly kind: 'hub' | 'server' | 'device' | 'LAN device' | 'unknown';
+  readonly kind: 'hub' | 'server' | 'device' | 'LAN device' | 'uplink' | 'unknown';
   readonly name: string;
   readonly address: Address;
 }
@@ -43,6 +44,13 @@ export function machines(config: Config): readonly Machine[] {
       name: `${one.label}.lan`,
       address: one.address,
     })),
+    ...config.uplinks.flatMap((one) =>
+      one.peers.flatMap((peer) => {
+        const address = addressOf(peer);
+        if (peer.label === null || address === null) return [];
+        return [{ kind: 'uplink' as const, name: `${peer.label}.${one.label}`, address }];
+      }),
+    ),
   ];
 }
 
@@ -139,10 +147,18 @@ function words(reason: Reason): string {
       return `${reason.device} has been given access to ${reason.application}.`;
     case 'LAN default':
       return `devices on the LAN may reach ${reason.application}.`;
+    case 'uplink':
+      return `${reason.who} may use the uplink ${reason.uplink}.`;
   }
 }
 
 function missing(config: Config, source: Machine, destination: Machine): string {
+  const isBehind = (address: Address, prefixes: readonly Prefix[]) => prefixes.some((one) => contains(one, address));
+  if (config.uplinks.some((one) => isBehind(source.address, targets(one)))) {
+    return 'nobody behind an uplink opens connections to here.';
+  }
+  const uplink = config.uplinks.find((one) => isBehind(destination.address, targets(one)));
+  if (uplink !== undefined) return `it has not been given access to the uplink ${uplink.label}.`;
   const application = config.applications.find(({ range }) => contains(range, destination.address));
   if (application === undefined) {
     return destination.kind === 'LAN device' || destination.kind === 'device'

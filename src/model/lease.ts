@@ -1,6 +1,6 @@
 // Leases: temporary openings of UDP 51820. Pure arithmetic over time that is passed in; see DESIGN "Time".
 import { fromNumber, isHost, type Prefix, parseAddress, parsePrefix, prefixOf, rangeOf } from './address.ts';
-import { InvalidInput } from './errors.ts';
+import { Conflict, InvalidInput } from './errors.ts';
 
 /** What the machine's clocks say at one moment. Milliseconds. */
 export interface Clock {
@@ -19,6 +19,7 @@ export interface Lease {
   readonly source: Prefix;
   /** Whom it is for; null: nobody in particular. */
   readonly member: string | null;
+  /** Who granted it or renewed it last, and when. */
   readonly grantedBy: string;
   readonly reason: string;
   readonly grantedAt: number;
@@ -39,6 +40,49 @@ export const leasesPerMember = 3;
 export const leasesInAll = 256;
 export const defaultDuration = 24 * 3600_000;
 export const longestDuration = 30 * 24 * 3600_000;
+
+/** What is asked for: by a person, or by a knock. */
+export interface LeaseWish {
+  readonly id: string;
+  readonly source: Prefix;
+  readonly member: string | null;
+  readonly grantedBy: string;
+  readonly reason: string;
+  /** Milliseconds. */
+  readonly duration: number;
+}
+
+/** @param live Leases that have not ended. @throws Conflict when there are too many already. */
+export function makeLease({ duration, ...wish }: LeaseWish, live: readonly Lease[], clock: Clock): Lease {
+  const full = capProblem(live, wish.member, clock);
+  if (full !== null) throw new Conflict(full.path, full.message);
+  return {
+    ...wish,
+    grantedAt: clock.wall,
+    expiresAt: clock.wall + duration,
+    bootId: clock.bootId,
+    deadline: clock.boot + duration,
+    remaining: duration,
+    restored: false,
+    end: null,
+  };
+}
+
+/** Why there cannot be one more, or null. */
+export function capProblem(
+  live: readonly Lease[],
+  member: string | null,
+  clock: Clock,
+): { readonly path: '' | 'member'; readonly message: string } | null {
+  const active = live.filter((lease) => stateOf(lease, clock) !== 'expired');
+  if (active.length >= leasesInAll) {
+    return { path: '', message: `There are ${leasesInAll} live leases already: revoke some.` };
+  }
+  if (member !== null && active.filter((lease) => lease.member === member).length >= leasesPerMember) {
+    return { path: 'member', message: `This member has ${leasesPerMember} live leases already: revoke one.` };
+  }
+  return null;
+}
 
 export type LeaseState = 'active' | 'waiting' | 'expired' | 'revoked';
 
@@ -76,6 +120,39 @@ export function restore(lease: Lease, clock: Clock): Lease {
 export function checkpoint(lease: Lease, clock: Clock): Lease {
   const left = remaining(lease, clock);
   return left === null || lease.bootId !== clock.bootId ? lease : { ...lease, remaining: left };
+}
+
+/**
+ * The same lease from this moment on, for at least `duration` milliseconds; never shorter than what is left of it.
+ * @param by Who renews it: from then on it is his grant.
+ */
+export function renewed(lease: Lease, duration: number, by: string, clock: Clock): Lease {
+  const left = Math.max(duration, remaining(lease, clock) ?? 0);
+  return {
+    ...lease,
+    grantedBy: by,
+    grantedAt: clock.wall,
+    expiresAt: clock.wall + left,
+    bootId: clock.bootId,
+    deadline: clock.boot + left,
+    remaining: left,
+    restored: false,
+  };
+}
+
+const minute = 60_000;
+
+/** What is left, in milliseconds, when people are warned of the end: early enough, and not just after the grant. */
+export function warnings({ expiresAt, grantedAt }: Lease): readonly number[] {
+  const whole = expiresAt - grantedAt;
+  const usual = [60 * minute, 10 * minute].filter((mark) => mark <= whole / 2);
+  return usual.length === 0 ? [whole / 10] : usual;
+}
+
+/** Whether the last stretch has begun: it is time to renew. */
+export function endsSoon(lease: Lease, clock: Clock): boolean {
+  const left = remaining(lease, clock);
+  return left !== null && left > 0 && left <= Math.max(...warnings(lease));
 }
 
 /** What the kernel has to hold: a block of addresses and the end on the monotonic clock. */

@@ -41,6 +41,25 @@ export function parseDomainName(text: string): DomainName {
   return text as DomainName;
 }
 
+/** Top-level domains that mean nothing on the Internet (RFC 6762 appendix G, and ICANN's `internal`). */
+const privateTopLevels: readonly string[] = ['apn', 'corp', 'home', 'internal', 'intranet', 'lan', 'private'];
+
+/** A domain of another network, lower case. @throws InvalidInput for one that would take a part of the Internet along. */
+export function parseSearchDomain(text: string): string {
+  const labels = text.split('.');
+  if (text.length > 200) throw new InvalidInput('', 'This domain is too long.');
+  for (const label of labels) parseLabel(label);
+  const last = labels.at(-1)!;
+  if (last === 'arpa' || last === 'localhost') throw new InvalidInput('', `“${text}” has a meaning of its own.`);
+  if (labels.length === 1 && !privateTopLevels.includes(last)) {
+    throw new InvalidInput(
+      '',
+      `“${text}” may be a whole part of the Internet: two labels at least, such as corp.${text}.`,
+    );
+  }
+  return text;
+}
+
 /** A person's or thing's name for display: no control characters, no invisible or direction-changing ones, trimmed. */
 export function parseDisplayName(text: string): string {
   if (text !== text.trim() || text.length === 0 || text.length > 60) {

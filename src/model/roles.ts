@@ -3,6 +3,11 @@ import type { Config, Member, Role } from './config.ts';
 
 const ranks: readonly Role[] = ['viewer', 'developer', 'admin', 'owner'];
 
+/** Whether the router has an owner; until then it forwards nothing. */
+export function claimed({ members }: Pick<Config, 'members'>): boolean {
+  return members.length > 0;
+}
+
 /** Whether the role is this one or does more. */
 export function atLeast(role: Role | null, wanted: Role): boolean {
   return role !== null && ranks.indexOf(role) >= ranks.indexOf(wanted);
@@ -124,6 +129,28 @@ function somewhere(member: Member, wanted: Role): boolean {
 }
 
 /**
+ * Why the principal may not give the member a new way to sign in, or null. Whoever holds it is that member: so it is
+ * for those who may do all that the member may, and an admin of some applications lets newcomers in, nobody else.
+ */
+export function inviteProblem(principal: Principal, member: Member, isNew: boolean, config: Config): string | null {
+  if (principal.kind !== 'member') return null;
+  const self = config.members.find(({ id }) => id === principal.id);
+  if (self === undefined) return 'You may not do this.';
+  if (self.role === 'owner') return null;
+  const applications = config.applications.map(({ id }) => id);
+  const more = (role: Role | null, than: Role | null) => than !== null && !atLeast(role, than);
+  if (
+    more(self.role, member.role) ||
+    applications.some((id) => more(roleIn(self, id), new Map(Object.entries(member.access)).get(id) ?? member.role))
+  ) {
+    return `${member.name} may do more than you: somebody else has to do this.`;
+  }
+  if (!isNew && !atLeast(self.role, 'admin'))
+    return 'Only an admin of everything does this to somebody who can sign in.';
+  return null;
+}
+
+/**
  * Why the principal may not make `after` of `before` (null: a new member, or one that is removed), or null. Nobody gives
  * what he does not have, changes an owner without being one, or changes his own rights.
  */
@@ -136,9 +163,12 @@ export function grantProblem(
   if (principal.kind !== 'member') return null;
   const self = config.members.find(({ id }) => id === principal.id);
   if (self === undefined) return 'You may not do this.';
-  if (self.role === 'owner') return null;
-  if (before?.role === 'owner') return 'Only an owner changes an owner.';
   const given = [after?.role, ...Object.values(after?.access ?? {})];
+  if (self.role === 'owner') {
+    if (principal.token === undefined || (before?.role !== 'owner' && !given.includes('owner'))) return null;
+    return 'A token neither makes nor changes an owner: sign in.';
+  }
+  if (before?.role === 'owner') return 'Only an owner changes an owner.';
   if (given.includes('owner')) return 'Only an owner makes an owner.';
   if (before?.id === self.id) return 'You cannot change your own rights.';
   if (atLeast(self.role, 'admin')) return null;

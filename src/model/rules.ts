@@ -13,6 +13,7 @@ import {
 import { assignable, deviceRange, hubAddress, identityRange } from './addressing.ts';
 import type { Access, Config, ListNoun } from './config.ts';
 import { lookOf, reservedLabels } from './name.ts';
+import { reservationProblems, uplinkProblems } from './uplink-rules.ts';
 
 /** One broken rule: the object, its field, and words for people. */
 export interface Problem {
@@ -39,6 +40,8 @@ export function problems(config: Config, around: Surroundings): readonly Problem
     ...lanDeviceProblems(config),
     ...ruleProblems(config),
     ...nameProblems(config),
+    ...reservationProblems(config),
+    ...uplinkProblems(config, around.hubPublicKey),
   ];
 }
 
@@ -236,12 +239,13 @@ function* nameProblems(config: Config): Generator<Problem> {
   const applications = new Set<string>(config.applications.map(({ label }) => label));
   const labels = new Map(config.applications.map(({ id, label }) => [id, label]));
   const servers = new Set(config.servers.map(({ label, application }) => `${label}.${labels.get(application)}`));
+  const behind = new Set(config.uplinks.flatMap(({ label, peers }) => peers.map((peer) => `${peer.label}.${label}`)));
   const seen = firstSeen(config.names, ({ name }) => name);
   for (const one of config.names) {
     const at = (field: string, message: string): Problem => ({ noun: 'names', id: one.id, field, message });
     if (seen.get(one.name) !== one) yield at('name', `“${one.name}” is in use.`);
     if (applications.has(one.name)) yield at('name', `“${one.name}” is the name of an application.`);
-    if (servers.has(one.name)) yield at('name', `“${one.name}” is the name of a server.`);
+    if (servers.has(one.name) || behind.has(one.name)) yield at('name', `“${one.name}” is the name of a server.`);
     if (one.type === 'CNAME' && one.target === one.name) yield at('target', 'A name cannot point to itself.');
   }
 }

@@ -13,16 +13,26 @@ export interface Zone {
   readonly domain: string;
   /** Addresses to answer on, UDP and TCP port 53, IPv4 and IPv6. Some may not exist on the machine yet. */
   readonly listen: readonly string[];
-  /** Where every foreign name goes: the local unbound. */
-  readonly relay: { readonly address: string; readonly port: number };
-  /** Prefixes whose reverse names are ours (the APN range, the LAN): never relayed, unknown ones are NXDOMAIN. */
+  /** Where every foreign name goes: the local unbound. Null: nowhere, while the router has no owner. */
+  readonly relay: { readonly address: string; readonly port: number } | null;
+  /** Prefixes whose reverse names are ours (the APN range, the LAN, what is behind uplinks): never relayed, unknown ones are NXDOMAIN. */
   readonly reverse: readonly string[];
+  /** Foreign domains that are asked of servers of their own, and of nobody else; a longer domain counts first. Absent: none. */
+  readonly relays?: readonly ZoneRelay[];
   readonly hosts: readonly ZoneHost[];
   readonly extra: readonly ZoneExtra[];
   readonly clients: readonly ZoneClient[];
 }
 
-/** A machine with an address in the APN: a server, a member's device or a LAN identity. */
+/** Only clients that reach one of its servers see names of the domain. */
+export interface ZoneRelay {
+  /** Lower case, without a final dot: `corp.example.net`. */
+  readonly domain: string;
+  /** IPv4, port 53, in the order in which they are asked. */
+  readonly servers: readonly string[];
+}
+
+/** A machine with an address: a server, a member's device, a LAN identity, or a server behind an uplink. */
 export interface ZoneHost {
   /** `web.shop`, `laptop.anna.team`, `tv.lan`. The PTR of `address` is this name. */
   readonly name: string;

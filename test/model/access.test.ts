@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Binding, bindings, grants, type Reason } from '../../src/model/access.ts';
-import { type Address, contains, nth } from '../../src/model/address.ts';
-import type { Config } from '../../src/model/config.ts';
+import { type Address, contains, networkAddress, nth } from '../../src/model/address.ts';
+import type { Config, Uplink } from '../../src/model/config.ts';
 import { explain, findMachine, type Machine, machines } from '../../src/model/explain.ts';
 import { may, type Permission, type Principal, reaches, roleIn } from '../../src/model/roles.ts';
 import { address, exampleConfig, prefix, withChanged, withLan } from '../support/builders.ts';
@@ -11,6 +11,11 @@ import { anyConfig, anyLeased } from '../support/random.ts';
 
 /** DESIGN §4 and §5.5, read pair by pair: may a machine at `from` open connections to the server at `to`? */
 function reachable(config: Config, leased: readonly Binding[], from: Address, to: Address): boolean {
+  if (config.members.length === 0) return false;
+  const uplink = config.uplinks.find(({ peers }) =>
+    peers.some((one) => one.alias === to || one.allowedIps.some((ip) => contains(ip, to))),
+  );
+  if (uplink !== undefined) return mayUse(config, uplink, leased, from);
   const target = config.applications.find(({ range }) => contains(range, to));
   if (target === undefined) return false;
   const own = config.applications.find(({ range }) => contains(range, from));
@@ -28,11 +33,33 @@ function reachable(config: Config, leased: readonly Binding[], from: Address, to
   return access === 'everything' || (access !== 'nothing' && access.includes(target.id));
 }
 
+/** Who may use an uplink: the member's devices, the application's servers, the LAN or some of it. */
+function mayUse(
+  { applications, devices, lan, lanDevices, members }: Config,
+  { access }: Uplink,
+  leased: readonly Binding[],
+  from: Address,
+) {
+  const application = applications.find(({ range }) => contains(range, from));
+  if (application !== undefined) return access.applications.includes(application.id);
+  const device = devices.find((one) => one.address === from);
+  const member = members.find(({ id }) => id === device?.member);
+  if (member !== undefined) return !member.disabled && access.members.includes(member.id);
+  if (lan === null || !contains(lan.range, from)) return false;
+  if (typeof access.lan === 'string') return access.lan === 'everyone';
+  const fixed = lanDevices.find((one) => one.address === from);
+  const given = from === lan.address ? undefined : leased.findLast((one) => one.address === from);
+  const known = fixed ?? lanDevices.find(({ mac }) => mac === given?.mac);
+  return known !== undefined && access.lan.includes(known.id);
+}
+
 function everyAddress(config: Config, leased: readonly Binding[]): readonly Address[] {
   return [
     ...[...config.servers, ...config.devices, ...config.lanDevices, ...leased].map((one) => one.address),
     ...(config.lan === null ? [] : [nth(config.lan.range, 60), config.lan.address]),
     ...config.lanDevices.map(({ identity }) => identity),
+    ...config.uplinks.flatMap(({ peers }) => peers.flatMap(({ allowedIps }) => allowedIps.map(networkAddress))),
+    ...config.uplinks.flatMap(({ peers }) => peers.flatMap(({ alias }) => alias ?? [])),
   ];
 }
 
@@ -233,6 +260,8 @@ describe('roles', () => {
       expect(permissions.filter((one) => may(principal, one, {}, config)).join(' ')).toBe(allowed);
     }
     const disabled = withChanged('members', 0, { disabled: true });
-    expect(permissions.some((one) => one !== 'summary' && may({ kind: 'member', id: owner.id }, one, {}, disabled))).toBe(false);
+    expect(
+      permissions.some((one) => one !== 'summary' && may({ kind: 'member', id: owner.id }, one, {}, disabled)),
+    ).toBe(false);
   });
 });

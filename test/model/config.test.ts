@@ -1,9 +1,8 @@
-// Schemas: every bad field is refused with its path; the client's file.
+// Schemas: every bad field is refused with its path.
 import { describe, expect, it } from 'vitest';
-import { type ClientFacts, clientConfig, endpointText, privateKeyPlaceholder } from '../../src/model/client.ts';
 import { endpointHost, initialConfig, parse, config as schema, text } from '../../src/model/config.ts';
 import { Conflict, Forbidden, InvalidInput, NotFound } from '../../src/model/errors.ts';
-import { address, exampleConfig, prefix, publicKey } from '../support/builders.ts';
+import { exampleConfig } from '../support/builders.ts';
 
 type Json = Record<string, unknown>;
 
@@ -109,54 +108,5 @@ describe('errors', () => {
       ['a', 'b', 'NotFound'],
     ]);
     expect(new Forbidden('no')).toMatchObject({ name: 'Forbidden', path: '', message: 'no' });
-  });
-});
-
-describe('a client’s file', () => {
-  const facts: ClientFacts = {
-    name: 'laptop.anna.team.apn',
-    address: address('172.16.1.10'),
-    dns: { server: address('172.16.0.1'), search: 'apn' },
-    hubPublicKey: publicKey(1000),
-    endpoint: 'hub.example.net:51820',
-    range: prefix('172.16.0.0/16'),
-    presharedKey: 'cHNrcHNrcHNrcHNrcHNrcHNrcHNrcHNrcHNrcHNrcHM=',
-    keepalive: 25,
-  };
-
-  it('has one peer that stands for the whole network', () => {
-    expect(clientConfig(facts, privateKeyPlaceholder('laptop'))).toBe(
-      [
-        '# laptop.anna.team.apn',
-        '[Interface]',
-        'PrivateKey = PRIVATE-KEY-OF-laptop',
-        'Address = 172.16.1.10/32',
-        'DNS = 172.16.0.1, apn',
-        '',
-        '[Peer]',
-        `PublicKey = ${publicKey(1000)}`,
-        'PresharedKey = cHNrcHNrcHNrcHNrcHNrcHNrcHNrcHNrcHNrcHNrcHM=',
-        'AllowedIPs = 172.16.0.0/16',
-        'Endpoint = hub.example.net:51820',
-        'PersistentKeepalive = 25',
-        '',
-      ].join('\n'),
-    );
-  });
-
-  it('leaves out what there is not, and says what is not known', () => {
-    const file = clientConfig({ ...facts, dns: null, endpoint: null, presharedKey: null, keepalive: null }, 'key');
-    expect(file).not.toMatch(/^(DNS|Endpoint|PresharedKey|PersistentKeepalive)/m);
-    expect(file).toMatch(/^# Endpoint = not known yet/m);
-    expect(clientConfig({ ...facts, presharedKey: 'shown once' }, 'key')).toMatch(
-      /^# PresharedKey = it was shown once/m,
-    );
-  });
-
-  it('has brackets around an IPv6 endpoint', () => {
-    expect([
-      endpointText({ host: '2001:db8::1', port: 51820 }),
-      endpointText({ host: '203.0.113.1', port: 51820 }),
-    ]).toEqual(['[2001:db8::1]:51820', '203.0.113.1:51820']);
   });
 });

@@ -5,6 +5,7 @@ import { contains, fromNumber, isHost, prefixOf } from '../../src/model/address.
 import {
   type Clock,
   checkpoint,
+  endsSoon,
   type Lease,
   longestDuration,
   openings,
@@ -12,9 +13,11 @@ import {
   parseDuration,
   parseLeaseSource,
   remaining,
+  renewed,
   restore,
   sourceText,
   stateOf,
+  warnings,
 } from '../../src/model/lease.ts';
 import { address, clock, hour, lease, prefix } from '../support/builders.ts';
 import { anyLeases } from '../support/random.ts';
@@ -322,5 +325,58 @@ describe('what people write', () => {
       '203.0.113.7',
       '203.0.113.0/24',
     ]);
+  });
+});
+
+describe('a renewal', () => {
+  const one = lease('203.0.113.7/32');
+
+  it('lasts its duration from now on, and is whose it is by', () => {
+    const later = { ...now, wall: now.wall + 23 * hour, boot: now.boot + 23 * hour };
+    const again = renewed(one, 24 * hour, 'anna1', later);
+    expect(again).toMatchObject({ id: one.id, grantedBy: 'anna1', grantedAt: later.wall, restored: false });
+    expect([remaining(again, later), again.expiresAt - later.wall, again.remaining]).toEqual([
+      24 * hour,
+      24 * hour,
+      24 * hour,
+    ]);
+  });
+
+  it('never shortens', () => {
+    expect(remaining(renewed(one, hour, 'anna1', now), now)).toBe(24 * hour);
+  });
+
+  it('of one that waits for the time gives it a new end in this boot', () => {
+    const unknown = { ...now, bootId: 'boot-2', boot: 5000, synchronised: false };
+    expect(stateOf(one, unknown)).toBe('waiting');
+    expect(remaining(renewed(one, hour, 'console', unknown), unknown)).toBe(hour);
+  });
+});
+
+describe('the warning before the end', () => {
+  const lasting = (milliseconds: number) =>
+    lease('203.0.113.7/32', { expiresAt: now.wall + milliseconds, deadline: now.boot + milliseconds });
+
+  it('comes an hour and ten minutes before; with the last tenth where it is short', () => {
+    expect(warnings(lasting(24 * hour))).toEqual([hour, hour / 6]);
+    expect(warnings(lasting(hour))).toEqual([hour / 6]);
+    expect(warnings(lasting(hour / 6))).toEqual([hour / 60]);
+    expect(warnings(lasting(30_000))).toEqual([3000]);
+  });
+
+  it('is there from the first of them until the end', () => {
+    const one = lasting(24 * hour);
+    const at = (left: number) => ({ ...now, boot: one.deadline - left });
+    expect([at(hour + 1), at(hour), at(1), at(0)].map((then) => endsSoon(one, then))).toEqual([
+      false,
+      true,
+      true,
+      false,
+    ]);
+    expect(endsSoon({ ...one, end: { at: now.wall, how: 'revoked' } }, at(1))).toBe(false);
+  });
+
+  it('is not there while nobody knows what is left', () => {
+    expect(endsSoon(lasting(60_000), { ...now, bootId: 'boot-2', synchronised: false })).toBe(false);
   });
 });

@@ -1,7 +1,13 @@
 // Readable builders: a small valid configuration, and one change on top of it.
 import { parseAddress, parseMac, parsePrefix } from '../../src/model/address.ts';
-import { type Config, config as configSchema, type Lan } from '../../src/model/config.ts';
-import { encodeKey, type PresharedKey, type PublicKey, Secret } from '../../src/model/key.ts';
+import {
+  type Config,
+  config as configSchema,
+  type Lan,
+  type Uplink,
+  uplink as uplinkSchema,
+} from '../../src/model/config.ts';
+import { encodeKey, type PresharedKey, type PrivateKey, type PublicKey, Secret } from '../../src/model/key.ts';
 import type { Clock, Lease } from '../../src/model/lease.ts';
 import { type DomainName, type Label, parseDomainName, parseLabel } from '../../src/model/name.ts';
 
@@ -146,7 +152,7 @@ export function exampleConfig(changes: Partial<Config> = {}): Config {
 
 /** The example with one object of a list changed. */
 export function withChanged<
-  Noun extends 'applications' | 'servers' | 'members' | 'devices' | 'lanDevices' | 'rules' | 'names',
+  Noun extends 'applications' | 'servers' | 'members' | 'devices' | 'lanDevices' | 'rules' | 'names' | 'uplinks',
 >(noun: Noun, index: number, changes: Partial<Config[Noun][number]>, config: Config = exampleConfig()): Config {
   return { ...config, [noun]: config[noun].map((one, i) => (i === index ? { ...one, ...changes } : one)) };
 }
@@ -154,6 +160,51 @@ export function withChanged<
 export function withLan(changes: Partial<Lan>, config: Config = exampleConfig()): Config {
   return { ...config, lan: { ...(config.lan as Lan), ...changes } };
 }
+
+/** A network handed out by somebody else: `db` and `dns` behind it. */
+export function uplink(changes: Partial<Uplink> = {}): Uplink {
+  return uplinkSchema.parse({
+    id: 'hosted1',
+    label: 'hosted',
+    device: 1,
+    publicKey: publicKey(40),
+    address: '10.9.0.2',
+    mtu: 1420,
+    dns: { servers: ['10.9.0.53'], domains: ['corp.example.net'] },
+    peers: [
+      {
+        publicKey: publicKey(41),
+        presharedKey: 'psk4',
+        endpoint: { host: '203.0.113.80', port: 51820 },
+        allowedIps: ['10.9.0.10/32'],
+        keepalive: 25,
+        label: 'db',
+        alias: '172.16.3.1',
+      },
+      {
+        publicKey: publicKey(42),
+        presharedKey: null,
+        endpoint: { host: 'vpn.example.net', port: 51820 },
+        allowedIps: ['10.9.0.53/32', '10.9.1.0/24'],
+        keepalive: 0,
+        label: null,
+        alias: null,
+      },
+    ],
+    access: { lan: 'nothing', members: [], applications: [] },
+    ...changes,
+  }) as Uplink;
+}
+
+/** The example with the hosted network, used by whom `access` says. */
+export function withUplink(access: Partial<Uplink['access']> = {}, changes: Partial<Uplink> = {}): Config {
+  const who = { lan: 'nothing' as const, members: [], applications: [], ...access };
+  return { ...exampleConfig(), uplinks: [uplink({ access: who, ...changes })] };
+}
+
+export const uplinkKeys: ReadonlyMap<string, PrivateKey> = new Map(
+  ['hosted1', 'uplink1', 'uplink2'].map((id, i) => [id, new Secret('private key', new Uint8Array(32).fill(0x50 + i))]),
+);
 
 export const presharedKeys: ReadonlyMap<string, PresharedKey> = new Map(
   [1, 2, 4].map((n) => [`psk${n}`, presharedKey(n)]),

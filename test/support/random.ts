@@ -3,6 +3,9 @@ import fc from 'fast-check';
 import type { Binding } from '../../src/model/access.ts';
 import {
   type Address,
+  contains,
+  hostPrefix,
+  isHost,
   networkAddress,
   nth,
   type Prefix,
@@ -24,6 +27,7 @@ import {
   type Rule,
   roles,
   type Server,
+  type Uplink,
 } from '../../src/model/config.ts';
 import type { Clock, Lease } from '../../src/model/lease.ts';
 import { domainName, label, lease, mac, publicKey } from './builders.ts';
@@ -56,6 +60,32 @@ const anyMember = fc.record({
 const unique = <T>(one: fc.Arbitrary<T>, by: (one: T) => unknown, maxLength: number) =>
   fc.uniqueArray(one, { selector: by, maxLength });
 
+/** Two at most. What is behind one can be behind the other in another configuration; some of it is in the APN's range. */
+const anyUplinks = fc.array(
+  fc.record({
+    device: fc.integer({ min: 1, max: 3 }),
+    host: fc.integer({ min: 2, max: 4 }),
+    mtu: fc.constantFrom(1280, 1420),
+    peers: unique(
+      fc.record({
+        key: fc.integer({ min: 30, max: 35 }),
+        psk: fc.option(fc.constantFrom('psk1', 'psk2', 'lost')),
+        at: fc.constantFrom('203.0.113.80', '203.0.113.81', 'vpn.example.net', 'gone.example.net'),
+        keepalive: fc.constantFrom(0, 25),
+        named: fc.boolean(),
+        reach: fc.uniqueArray(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 3 }),
+      }),
+      ({ key }) => key,
+      3,
+    ),
+    domains: fc.subarray(['corp.example.net', 'apn', 'internal'] as const),
+    lan: fc.oneof(fc.constantFrom('nothing' as const, 'everyone' as const), fc.array(fc.nat(4), { maxLength: 2 })),
+    members: fc.subarray([0, 1, 2]),
+    applications: fc.subarray([...applicationIds]),
+  }),
+  { maxLength: 2 },
+);
+
 const psk = fc.option(fc.constantFrom('psk1', 'psk2', 'lost'));
 
 /** Sources of rules and leases that overlap, touch and repeat. */
@@ -82,6 +112,8 @@ export const anyConfig: fc.Arbitrary<Config> = fc
       6,
     ),
     members: fc.array(anyMember, { maxLength: 3 }),
+    /** Nobody owns it yet. */
+    unclaimed: fc.nat(11).map((n) => n === 0),
     devices: unique(
       fc.record({
         member: fc.nat(2),
@@ -103,6 +135,7 @@ export const anyConfig: fc.Arbitrary<Config> = fc
       5,
     ),
     rules: fc.array(anySource, { maxLength: 5 }),
+    uplinks: anyUplinks,
     names: fc.subarray(['files', 'a.shared', '*.wild'] as const),
   })
   .map((parts) => {
@@ -128,11 +161,13 @@ export const anyConfig: fc.Arbitrary<Config> = fc
                 address: nth(of.range, host),
                 publicKey: publicKey(key),
                 presharedKey: presharedKeyId,
+                keepalive: 25,
+                follow: false,
               },
             ];
       }),
     );
-    const members: readonly Member[] = [
+    const owned: readonly Member[] = [
       {
         id: 'owner1',
         name: 'Olga',
@@ -140,6 +175,7 @@ export const anyConfig: fc.Arbitrary<Config> = fc
         role: 'owner' as Role,
         access: {},
         leasePolicy: 'ask' as const,
+        travelUntil: null,
         disabled: false,
       },
       ...parts.members.map((one, i) => ({
@@ -148,9 +184,11 @@ export const anyConfig: fc.Arbitrary<Config> = fc
         name: `Member ${i}`,
         label: label(`member${i}`),
         leasePolicy: 'ask' as const,
+        travelUntil: null,
         access: Object.fromEntries(Object.entries(one.access).filter(([id]) => known(id))),
       })),
     ];
+    const members = parts.unclaimed ? [] : owned;
     const devices: readonly Device[] = onePerAddress(
       parts.devices.flatMap(({ member, host, key, psk: presharedKeyId }) => {
         const of = members[member];
@@ -164,6 +202,7 @@ export const anyConfig: fc.Arbitrary<Config> = fc
                 address: nth(deviceRange(network), host),
                 publicKey: publicKey(key),
                 presharedKey: presharedKeyId,
+                keepalive: 25,
               },
             ];
       }),
@@ -202,8 +241,83 @@ export const anyConfig: fc.Arbitrary<Config> = fc
       type: 'A' as const,
       address: networkAddress(parts.range),
     }));
-    return { ...initialConfig, network, lan, applications, servers, members, devices, lanDevices, rules, names };
+    const uplinks = uplinksOf(parts.uplinks, parts.range, { applications, lanDevices, members });
+    return {
+      ...initialConfig,
+      network,
+      lan,
+      applications,
+      servers,
+      members,
+      devices,
+      lanDevices,
+      rules,
+      names,
+      uplinks,
+    };
   });
+
+type UplinkParts = typeof anyUplinks extends fc.Arbitrary<infer T> ? T : never;
+
+/** Whoever comes first has a device number, and what is behind it. */
+function uplinksOf(
+  all: UplinkParts,
+  range: Prefix,
+  { applications, lanDevices, members }: Pick<Config, 'applications' | 'lanDevices' | 'members'>,
+): readonly Uplink[] {
+  const taken = new Set<string>();
+  const first = <T>(list: readonly T[], key: (one: T) => string) =>
+    list.filter((one) => {
+      const isNew = !taken.has(key(one));
+      taken.add(key(one));
+      return isNew;
+    });
+  return first(all, ({ device: n }) => `device ${n}`).flatMap((one, i): Uplink[] => {
+    const domains = first(one.domains, (text) => `domain ${text}`);
+    const peers = one.peers.flatMap((peer) => {
+      const reach = first(peer.reach, (n) => `behind ${n}`);
+      const allowedIps = reach.map((n) =>
+        n < 4 ? hostPrefix(nth(range, 5 * 256 + n)) : parsePrefix(`10.9.${n}.0/${20 + n}`),
+      );
+      if (allowedIps.length === 0) return [];
+      return [
+        {
+          publicKey: publicKey(peer.key),
+          presharedKey: peer.psk,
+          endpoint: { host: peer.at, port: 51820 },
+          allowedIps,
+          keepalive: peer.keepalive,
+          label: peer.named ? label(`p${peer.key}`) : null,
+          alias: aliasOf(allowedIps, range, one.device),
+        },
+      ];
+    });
+    if (peers.length === 0) return [];
+    return [
+      {
+        id: `uplink${one.device}`,
+        label: label(`up${one.device}`),
+        device: one.device,
+        publicKey: publicKey(20 + one.device),
+        address: parseAddress(`10.8.${i}.${one.host}`),
+        mtu: one.mtu,
+        dns: { servers: domains.length === 0 ? [] : [networkAddress(peers[0]!.allowedIps[0]!)], domains },
+        peers,
+        access: {
+          lan: typeof one.lan === 'string' ? one.lan : one.lan.flatMap((n) => lanDevices[n]?.id ?? []),
+          members: one.members.flatMap((n) => members[n]?.id ?? []),
+          applications: one.applications.filter((id) => applications.some((each) => each.id === id)),
+        },
+      },
+    ];
+  });
+}
+
+/** As the control API would: the first single address decides; host number 12 of block 10.9 is the only one outside. */
+function aliasOf(allowedIps: readonly Prefix[], range: Prefix, device: number): Address | null {
+  const host = allowedIps.find(isHost);
+  return host === undefined || contains(range, networkAddress(host)) ? null : nth(range, 3 * 256 + device);
+}
 
 function onePerAddress<T extends { readonly address: Address }>(list: readonly T[]): readonly T[] {
   return [...new Map(list.map((one) => [one.address, one])).values()];
