@@ -5,6 +5,7 @@ import type { NetlinkMessage, NetlinkRequest } from './message.ts';
 /** NFNL_SUBSYS_* */
 export const subsystem = {
   conntrack: 1, // NFNL_SUBSYS_CTNETLINK
+  log: 4, // NFNL_SUBSYS_ULOG
   nftables: 10, // NFNL_SUBSYS_NFTABLES
 } as const;
 

@@ -1,7 +1,17 @@
 // A netlink socket that listens to what the kernel announces, and says when it may have missed something.
 import { constants } from 'node:os';
 import type { ErrnoException, RawNetlinkSocket } from 'netlink';
-import { NetlinkError, type NetlinkMessage, parseMessages } from './message.ts';
+import {
+  encodeMessage,
+  messageType,
+  NetlinkError,
+  type NetlinkMessage,
+  type NetlinkRequest,
+  parseErrno,
+  parseError,
+  parseMessages,
+} from './message.ts';
+import { decodeLogPacket, encodeBind, encodeCopyMode, type LogPacket } from './nflog.ts';
 import { countDrops, openRaw, type Protocol } from './raw.ts';
 
 /** RTNLGRP_*: what a route subscription can hear. */
@@ -71,6 +81,76 @@ export function subscribe(
   return {
     close: () => {
       clearInterval(watch);
+      raw?.close();
+      raw = undefined;
+    },
+  };
+}
+
+/** Milliseconds until a group that could not be had is asked for again: its last reader may be about to end. */
+const logRetry = 1000;
+
+/**
+ * Reads what rules with `log group N` copy, as the only reader of these groups in the namespace. `onState` is told null
+ * when all groups are ours, and what is wrong when they are not; it is tried again every second. More copies than the
+ * buffer holds are lost without a word.
+ * @param length Bytes of each packet that are wanted, from its IP header on.
+ */
+export function readLog(
+  groups: readonly number[],
+  length: number,
+  onPacket: (packet: LogPacket) => void,
+  onState: (problem: Error | null) => void,
+): Subscription {
+  let raw: RawNetlinkSocket | undefined;
+  let timer: NodeJS.Timeout | undefined;
+
+  function open(): void {
+    try {
+      raw = listen();
+    } catch (error) {
+      fail(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  function listen(): RawNetlinkSocket {
+    const socket = openRaw('netfilter');
+    const requests = groups.flatMap((group): NetlinkRequest[] => [encodeBind(group), encodeCopyMode(group, length)]);
+    let open = requests.length;
+    // Listeners run outside the native callback: an exception there would end the process without a word.
+    const later = (work: () => void) => setImmediate(() => socket === raw && work());
+    const read = (message: NetlinkMessage) => {
+      if (message.type === messageType.error) {
+        if (parseErrno(message) !== 0) fail(parseError(message, 'reading the firewall log'));
+        else if (--open === 0) onState(null);
+        return;
+      }
+      const packet = decodeLogPacket(message);
+      if (packet !== null) onPacket(packet);
+    };
+    socket.on('message', (bytes, from) => {
+      // Any process may send to our port; the kernel's is 0.
+      if (from.port === 0) later(() => parseMessages(bytes).forEach(read));
+    });
+    socket.on('error', (error: ErrnoException) => later(() => fail(new NetlinkError(error.errno, 'firewall log'))));
+    for (const [index, request] of requests.entries()) {
+      socket.send(encodeMessage({ ...request, sequence: index + 1, port: socket.address().port }));
+    }
+    return socket;
+  }
+
+  function fail(error: Error): void {
+    raw?.close();
+    raw = undefined;
+    clearTimeout(timer);
+    timer = setTimeout(open, logRetry);
+    onState(error);
+  }
+
+  open();
+  return {
+    close: () => {
+      clearTimeout(timer);
       raw?.close();
       raw = undefined;
     },
