@@ -83,7 +83,7 @@ describe('the firewall in memory', () => {
 
 describe('the network in memory', () => {
   const link = { link: 'br-lan', address: address('192.168.66.1'), length: 24 };
-  const route = { destination: prefix('172.16.0.0/16'), metric: 1 };
+  const route = { destination: prefix('172.16.0.0/16'), metric: 1, link: null };
   const neighbour = { link: 'br-lan', address: address('192.168.66.9'), mac: '02:00:00:00:00:01' };
 
   it.each<NetworkOperation>([
@@ -94,6 +94,7 @@ describe('the network in memory', () => {
     { kind: 'network.add-address', address: link },
     { kind: 'network.delete-address', address: { ...link, length: 16 } },
     { kind: 'network.add-route', route },
+    { kind: 'network.add-route', route: { ...route, metric: 2, link: 'br-lan' } },
     { kind: 'network.delete-route', route: { ...route, metric: 2 } },
     { kind: 'network.set-neighbour', neighbour },
     { kind: 'network.delete-neighbour', neighbour },

@@ -1,7 +1,7 @@
 // The userspace protocol: requests as wireguard-go takes them, its recorded answers, and answers that make no sense.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Prefix } from '../../src/model/address.ts';
+import { type Prefix, parseAddress } from '../../src/model/address.ts';
 import { decodeKey, encodeKey, type PublicKey, Secret } from '../../src/model/key.ts';
 import { checkSet, encodeSet, parseGet } from '../../src/router/drivers/userspace.ts';
 import { publicKey } from '../support/saving.ts';
@@ -35,13 +35,15 @@ describe('encodeSet', () => {
         presharedKey: secret('preshared key', 0xab),
         allowedIps: ['172.16.10.10/32', 'fd00::1/128'] as Prefix[],
         keepalive: 25,
+        endpoint: { address: parseAddress('2001:db8::7'), port: 4500 },
       },
-      { publicKey: b, presharedKey: null, allowedIps: [], keepalive: 0 },
+      { publicKey: b, presharedKey: null, allowedIps: [], keepalive: 0, endpoint: null },
     ];
     expect(encodeSet({ kind: 'wireguard.set-peers', device, peers })).toBe(
       [
         ...['set=1', `public_key=${hex(a)}`, `preshared_key=${'ab'.repeat(32)}`, 'persistent_keepalive_interval=25'],
-        ...['replace_allowed_ips=true', 'allowed_ip=172.16.10.10/32', 'allowed_ip=fd00::1/128'],
+        ...['replace_allowed_ips=true', 'endpoint=[2001:db8::7]:4500'],
+        ...['allowed_ip=172.16.10.10/32', 'allowed_ip=fd00::1/128'],
         ...[
           `public_key=${hex(b)}`,
           `preshared_key=${'0'.repeat(64)}`,
@@ -59,6 +61,7 @@ describe('encodeSet', () => {
       presharedKey: null,
       allowedIps: [],
       keepalive: 0,
+      endpoint: null,
     }));
     const text = encodeSet({ kind: 'wireguard.set-peers', device, peers });
     expect(text.indexOf('\n\n')).toBe(text.length - 2);
@@ -87,7 +90,7 @@ describe('parseGet', () => {
     expect(one?.presharedKey?.reveal().toHex()).toBe('ab'.repeat(32));
     expect(one).toMatchObject({
       ...{ allowedIps: ['172.16.10.10/32', 'fd00::10/128', '10.0.0.0/8'], keepalive: 25, lastHandshake: null },
-      ...{ endpoint: { address: '192.0.2.7', port: 4500 }, rxBytes: 0, txBytes: 0 },
+      ...{ endpoint: { address: '192.0.2.7', port: 4500 }, configured: null, rxBytes: 0, txBytes: 0 },
     });
     expect(two).toMatchObject({
       ...{ presharedKey: null, allowedIps: ['0.0.0.0/0', '::/0'], keepalive: 0 },

@@ -16,6 +16,7 @@ import {
   type ObservedFirewall,
   planFirewall,
 } from '../../src/router/plan/firewall.ts';
+import { meters } from '../../src/router/plan/knock.ts';
 import { type Chain, sets } from '../../src/router/plan/ruleset.ts';
 import { clock, exampleConfig, lease, prefix, withChanged, withLan } from '../support/builders.ts';
 import { anyConfig, anyLeased, anyLeases } from '../support/random.ts';
@@ -70,7 +71,7 @@ function differences({ chains, elements }: DesiredFirewall, table: FakeTable | n
     if (now === undefined || chainText(now) !== chainText(chain)) found.push(`chain ${chain.name}`);
   }
   if (table.chains.size !== chains.length) found.push('strange chains');
-  if (table.sets.size !== sets.length) found.push('strange sets');
+  if (table.sets.size !== sets.length + meters.length) found.push('strange sets');
   for (const { name } of sets) {
     const now = new Map((table.sets.get(name)?.elements ?? []).filter(live).map((one) => [identityOf(one), one]));
     const wanted = elements.get(name) as Elements;
@@ -306,6 +307,14 @@ describe('a single change', () => {
       'cb007100-cb007106',
       'cb007109-cb007109',
     ]);
+  });
+
+  it('an unclaimed router forwards nothing', () => {
+    const unclaimed = { ...example, config: exampleConfig({ members: [], devices: [] }) };
+    for (const set of ['access', 'internet', 'members']) {
+      expect(compile(example).elements.get(set)?.size).toBeGreaterThan(0);
+      expect(compile(unclaimed).elements.get(set)?.size).toBe(0);
+    }
   });
 
   it('a disabled member has no device that may open the web pages', () => {

@@ -15,11 +15,11 @@ import {
 } from '../../src/router/plan/network.ts';
 import { describe as describeOperation } from '../../src/router/plan/operation.ts';
 import { planners } from '../../src/router/plan/plan.ts';
-import { address, exampleConfig, prefix, withLan } from '../support/builders.ts';
+import { address, exampleConfig, prefix, uplink, withLan, withUplink } from '../support/builders.ts';
 import { anyConfig } from '../support/random.ts';
 
 const ports = ['lan0', 'lan1', 'lan2', 'wan0', 'wan1'];
-const ownNames = [bridge, 'apn0', 'apn3'];
+const ownNames = [bridge, 'apn0', 'apn1', 'apn2', 'apn3', 'apn9'];
 
 const foreignLink: ObservedLink = { name: 'docker0', kind: 'bridge', up: true, mtu: 1500, master: null };
 const foreignAddress: LinkAddress = { link: 'docker0', address: address('172.17.0.1'), length: 16 };
@@ -43,6 +43,7 @@ const harms = [
   'strange address',
   'delete route',
   'strange route',
+  'other way',
   'other mac',
   'strange neighbour',
   'no neighbours',
@@ -86,7 +87,7 @@ function harm(network: FakeNetwork, { kind, n }: Harm): void {
       change(link, { mtu: 1280 });
       return;
     case 'strange device':
-      network.add({ name: 'apn3', kind: n % 2 === 0 ? 'wireguard' : 'dummy', up: true, mtu: 1500, master: null });
+      network.add({ name: 'apn9', kind: n % 2 === 0 ? 'wireguard' : 'dummy', up: true, mtu: 1500, master: null });
       return;
     case 'strange port':
       change(network.links.get('docker1') ?? { ...foreignLink, name: 'docker1' }, {
@@ -127,8 +128,14 @@ function harm(network: FakeNetwork, { kind, n }: Harm): void {
       return;
     case 'strange route':
       if (!network.routes.some(({ metric }) => metric === n))
-        network.routes = [...network.routes, { destination: prefix('10.8.0.0/16'), metric: n }];
+        network.routes = [...network.routes, { destination: prefix('10.8.0.0/16'), metric: n, link: null }];
       return;
+    case 'other way': {
+      const [route] = network.routes.filter(({ link: by }) => by !== null);
+      if (route !== undefined)
+        network.routes = network.routes.map((one) => (one === route ? { ...one, link: 'docker0' } : one));
+      return;
+    }
     case 'other mac':
       network.neighbours = network.neighbours.map((one, i) =>
         i === n % 4 && one.link === bridge ? { ...one, mac: '02:00:00:00:00:ff' } : one,
@@ -200,7 +207,7 @@ function expected(desired: DesiredNetwork, { links }: FakeNetwork) {
     mtu: desired.links.every(({ name, mtu }) => mtu === null || links.get(name)?.mtu === mtu),
     ports: sorted(desired.ports.filter((name) => links.has(name)).map((name) => [name, true])),
     addresses: sorted(desired.addresses.map((one) => [one.link, one.address, one.length])),
-    routes: sorted(desired.routes.map((one) => [one.destination, one.metric])),
+    routes: sorted(desired.routes.map((one) => [one.destination, one.metric, one.link])),
     neighbours: sorted(desired.neighbours.map((one) => [one.address, one.mac])),
     parameters: sorted([...desired.parameters]),
   };
@@ -215,7 +222,7 @@ function actual(desired: DesiredNetwork, network: FakeNetwork): ReturnType<typeo
     addresses: sorted(
       network.addresses.filter(({ link }) => ownNames.includes(link)).map((one) => [one.link, one.address, one.length]),
     ),
-    routes: sorted(network.routes.map((one) => [one.destination, one.metric])),
+    routes: sorted(network.routes.map((one) => [one.destination, one.metric, one.link])),
     neighbours: sorted(network.neighbours.filter(({ link }) => link === bridge).map((one) => [one.address, one.mac])),
     parameters: sorted([...network.parameters].filter(([path]) => desired.parameters.has(path))),
   };
@@ -347,5 +354,38 @@ describe('planning the network', () => {
     ]);
     expect(routes.map(({ destination }) => destination)).toEqual(['172.16.0.0/16']);
     expect(hostPrefix(address('172.16.0.1'))).toBe('172.16.0.1/32');
+  });
+
+  it('what is behind an uplink has a way there, and none anywhere else when that is gone', () => {
+    const { links, addresses, routes, parameters } = compileNetwork(withUplink());
+    expect(links.at(-1)).toEqual({ name: 'apn1', kind: 'wireguard', mtu: 1420 });
+    expect(addresses.at(-1)).toEqual({ link: 'apn1', address: '10.9.0.2', length: 32 });
+    expect(parameters.get('net/ipv6/conf/apn1/disable_ipv6')).toBe('1');
+    for (const destination of ['10.9.0.10/32', '10.9.0.53/32', '10.9.1.0/24']) {
+      expect(routes.filter((one) => one.destination === destination).map(({ link }) => link)).toEqual(['apn1', null]);
+    }
+  });
+
+  it('an uplink that goes leaves its destinations unreachable until the link is gone', () => {
+    const network = build({ old: withUplink(), half: withUplink(), steps: 0, harm: [] });
+    const kinds = planNetwork(compileNetwork(exampleConfig()), network.observe()).map(describeOperation);
+    expect(kinds).toEqual([
+      'delete link apn1',
+      ...['10.9.0.10/32', '10.9.0.53/32', '10.9.1.0/24'].map((one) => `delete unreachable route ${one}`),
+    ]);
+  });
+
+  it('a destination that changes its uplink is unreachable in between', () => {
+    const network = build({ old: withUplink(), half: withUplink(), steps: 0, harm: [] });
+    const [first, second] = uplink().peers;
+    const moved = {
+      ...withUplink(),
+      uplinks: [
+        uplink({ peers: [second!] }),
+        uplink({ id: 'other1', device: 2, address: address('10.9.0.3'), peers: [first!] }),
+      ],
+    };
+    const operations = planNetwork(compileNetwork(moved), network.observe()).map(describeOperation);
+    expect(operations.slice(-2)).toEqual(['delete route 10.9.0.10/32 by apn1', 'add route 10.9.0.10/32 by apn2']);
   });
 });

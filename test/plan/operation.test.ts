@@ -10,12 +10,19 @@ import {
   lease,
   presharedKey,
   presharedKeys,
+  uplinkKeys,
   withChanged,
   withLan,
 } from '../support/builders.ts';
 
 const facts = { clock: clock(), leased: [], dhcp: { folder: '/run/apn/dhcp', leases: '/data/apn/dhcp' } };
-const intent: Intent = { config: exampleConfig(), hubPrivateKey, presharedKeys, leases: [lease('198.51.100.7/32')] };
+const intent: Intent = {
+  config: exampleConfig(),
+  hubPrivateKey,
+  presharedKeys,
+  uplinkKeys,
+  leases: [lease('198.51.100.7/32')],
+};
 
 /** One round of every part; the operations that were applied. */
 async function settle(drivers: FakeDrivers, wanted: Intent): Promise<readonly Operation[]> {

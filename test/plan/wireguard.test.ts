@@ -8,6 +8,8 @@ import {
   compileWireguard,
   type DesiredWireguard,
   type ObservedPeer,
+  type ObservedWireguardDevice,
+  type Peer,
   planWireguard,
   type WireguardOperation,
 } from '../../src/router/plan/wireguard.ts';
@@ -19,13 +21,19 @@ import {
   presharedKey,
   presharedKeys,
   publicKey,
+  uplink,
+  uplinkKeys,
   withChanged,
+  withUplink,
 } from '../support/builders.ts';
 import { anyConfig } from '../support/random.ts';
 
 type Config = Parameters<typeof compileWireguard>[0]['config'];
 
-const compile = (config: Config): DesiredWireguard => compileWireguard({ config, hubPrivateKey, presharedKeys });
+const found = new Map([['vpn.example.net', address('198.51.100.80')]]);
+const compile = (config: Config): DesiredWireguard =>
+  compileWireguard({ config, hubPrivateKey, presharedKeys, uplinkKeys }, found);
+const ours = ['apn0', 'apn1', 'apn2', 'apn3'];
 
 const harms = [
   'remove',
@@ -38,6 +46,8 @@ const harms = [
   'other key',
   'other port',
   'new device',
+  'hub port',
+  'told otherwise',
 ] as const;
 type Harm = { readonly kind: (typeof harms)[number]; readonly n: number };
 const anyHarm = fc.array(fc.record({ kind: fc.constantFrom(...harms), n: fc.nat(100) }), { maxLength: 4 });
@@ -54,27 +64,30 @@ function apply(wireguard: FakeWireguard, operations: readonly WireguardOperation
 }
 
 function harm(wireguard: FakeWireguard, { kind, n }: Harm): void {
-  const device = wireguard.observe().find(({ name }) => name === 'apn0');
+  const at = ours[n % ours.length] as string;
+  const device = wireguard.observe().find(({ name }) => name === at);
   const peers = [...(device?.peers.values() ?? [])];
   const peer = peers[n % Math.max(1, peers.length)];
   const configure = (key: typeof hubPrivateKey, listenPort: number) =>
-    wireguard.apply({ kind: 'wireguard.configure', device: 'apn0', privateKey: key, listenPort });
+    wireguard.apply({ kind: 'wireguard.configure', device: at, privateKey: key, listenPort });
   const set = (changes: Partial<ObservedPeer>) => {
     if (peer !== undefined)
-      apply(wireguard, [{ kind: 'wireguard.set-peers', device: 'apn0', peers: [{ ...peer, ...changes }] }]);
+      apply(wireguard, [{ kind: 'wireguard.set-peers', device: at, peers: [{ ...peer, endpoint: null, ...changes }] }]);
   };
   switch (kind) {
     case 'remove':
-      if (peer !== undefined)
-        wireguard.apply({ kind: 'wireguard.remove-peers', device: 'apn0', peers: [peer.publicKey] });
+      if (peer !== undefined) wireguard.apply({ kind: 'wireguard.remove-peers', device: at, peers: [peer.publicKey] });
       return;
     case 'strange':
       apply(wireguard, [
         {
           kind: 'wireguard.set-peers',
-          device: 'apn0',
+          device: at,
           peers: [
-            { publicKey: publicKey(900 + n), presharedKey: null, allowedIps: [prefix('172.16.10.1/32')], keepalive: 0 },
+            {
+              ...{ publicKey: publicKey(900 + n), presharedKey: null, endpoint: null },
+              ...{ allowedIps: [prefix('172.16.10.1/32')], keepalive: 0 },
+            },
           ],
         },
       ]);
@@ -100,19 +113,25 @@ function harm(wireguard: FakeWireguard, { kind, n }: Harm): void {
     case 'other port':
       configure(hubPrivateKey, 1000 + n);
       return;
+    case 'hub port':
+      configure(hubPrivateKey, 51820);
+      return;
+    case 'told otherwise':
+      set({ endpoint: { address: address('192.0.2.1'), port: 1000 + n } });
+      return;
     case 'new device':
-      wireguard.create('apn0');
+      wireguard.create(at);
   }
 }
 
 /** Which key may use which address: what a device means. */
-function owners(wireguard: FakeWireguard): ReadonlyMap<Prefix, PublicKey> {
-  const [device] = wireguard.observe().filter(({ name }) => name === 'apn0');
-  return new Map(
-    [...(device?.peers.values() ?? [])].flatMap(({ publicKey: key, allowedIps }) =>
-      allowedIps.map((one) => [one, key] as const),
-    ),
-  );
+function owners(wireguard: FakeWireguard, device: string): ReadonlyMap<Prefix, PublicKey> {
+  const peers =
+    wireguard
+      .observe()
+      .find(({ name }) => name === device)
+      ?.peers.values() ?? [];
+  return new Map([...peers].flatMap(({ publicKey: key, allowedIps }) => allowedIps.map((one) => [one, key] as const)));
 }
 
 function rights(peers: Iterable<{ publicKey: PublicKey; allowedIps: readonly Prefix[] }>): Set<string> {
@@ -123,27 +142,43 @@ const byText = (a: string, b: string) => (a < b ? -1 : 1);
 
 const secretText = (key: { reveal(): Uint8Array } | null | undefined) => key?.reveal().toHex() ?? null;
 
-function plainDevice(
-  of:
-    | {
-        privateKey: { reveal(): Uint8Array } | null;
-        listenPort: number;
-        peers: ReadonlyMap<
-          PublicKey,
-          { presharedKey: { reveal(): Uint8Array } | null; allowedIps: readonly Prefix[]; keepalive: number }
-        >;
-      }
-    | undefined,
-) {
+const where = (endpoint: { readonly address: string; readonly port: number } | null) =>
+  endpoint === null ? '' : `${endpoint.address} ${endpoint.port}`;
+
+/** A device as it should be; where a peer has to be called counts as it was told last. */
+function wanted({ privateKey, listenPort, peers }: DesiredWireguard[number], now: ObservedWireguardDevice | undefined) {
   return {
-    key: secretText(of?.privateKey),
-    port: of?.listenPort,
-    peers: [...(of?.peers ?? [])]
-      .map(([key, peer]) =>
-        [key, secretText(peer.presharedKey), [...peer.allowedIps].sort(byText).join(), peer.keepalive].join(' '),
-      )
+    key: secretText(privateKey),
+    port: listenPort === 0 ? 'not the hub’s' : listenPort,
+    peers: [...peers.values()]
+      .map((peer) => {
+        const told = peer.endpoint ?? now?.peers.get(peer.publicKey)?.configured ?? null;
+        return plainPeer(peer, told);
+      })
       .sort(byText),
   };
+}
+
+function actual(now: ObservedWireguardDevice | undefined, anyPort: boolean) {
+  const port = now?.listenPort;
+  return {
+    key: secretText(now?.privateKey),
+    port: anyPort && port !== 51820 ? 'not the hub’s' : port,
+    peers: [...(now?.peers.values() ?? [])].map((peer) => plainPeer(peer, peer.configured)).sort(byText),
+  };
+}
+
+function plainPeer(peer: Omit<Peer, 'endpoint'>, told: Peer['endpoint']): string {
+  const { publicKey: key, presharedKey: psk, allowedIps, keepalive } = peer;
+  return [key, secretText(psk), [...allowedIps].sort(byText).join(), keepalive, where(told)].join(' ');
+}
+
+/** Every device that is wanted is as it should be. */
+function expectReached(desired: DesiredWireguard, wireguard: FakeWireguard): void {
+  for (const device of desired) {
+    const now = wireguard.observe().find(({ name }) => name === device.name);
+    expect(actual(now, device.listenPort === 0)).toEqual(wanted(device, now));
+  }
 }
 
 const anyMachine = fc.record({
@@ -161,13 +196,16 @@ function build(parts: { old: Config | null; half: Config; steps: number; harm: r
     presharedKey: null,
     allowedIps: [prefix('10.0.0.0/8')],
     keepalive: 0,
+    configured: null,
     ...lively,
   });
-  wireguard.create('apn0');
+  for (const name of ours) wireguard.create(name);
   if (parts.old !== null) {
     apply(wireguard, planWireguard(compile(parts.old), wireguard.observe()));
     apply(wireguard, planWireguard(compile(parts.half), wireguard.observe()).slice(0, parts.steps));
-    for (const peer of wireguard.observe()[1]?.peers.values() ?? []) wireguard.set('apn0', { ...peer, ...lively });
+    for (const { name, peers } of wireguard.observe()) {
+      for (const peer of peers.values()) wireguard.set(name, { ...peer, ...lively });
+    }
   }
   for (const one of parts.harm) harm(wireguard, one);
   return wireguard;
@@ -191,28 +229,42 @@ describe('planning WireGuard', () => {
         const wireguard = build(machine);
         const interrupted = clone(wireguard);
         const before = wireguard.observe();
-        const [home, apn] = before;
         const operations = planWireguard(desired, before);
         // Revoke first; nothing in between that neither old nor new allows.
-        const allowed = rights([...(apn?.peers.values() ?? []), ...(desired[0]?.peers.values() ?? [])]);
-        const removal = operations.findIndex(({ kind }) => kind === 'wireguard.remove-peers');
-        expect(removal).toBeLessThanOrEqual(0);
+        const allowed = new Map(
+          before.map(({ name, peers }) => {
+            const next = desired.find((one) => one.name === name)?.peers.values() ?? [];
+            return [name, rights([...peers.values(), ...next])];
+          }),
+        );
+        for (const { name } of desired) {
+          const own = operations.filter(({ device }) => device === name);
+          expect(own.findIndex(({ kind }) => kind === 'wireguard.remove-peers')).toBeLessThanOrEqual(0);
+        }
         for (const operation of operations) {
           wireguard.apply(operation);
-          for (const [prefixOf, key] of owners(wireguard)) expect(allowed).toContain(`${prefixOf} ${key}`);
+          for (const [prefixOf, key] of owners(wireguard, operation.device)) {
+            expect(allowed.get(operation.device)).toContain(`${prefixOf} ${key}`);
+          }
         }
-        const [homeNow, apnNow] = wireguard.observe();
-        expect(plainDevice(apnNow)).toEqual(plainDevice(desired[0]));
-        expect(homeNow).toEqual(home);
+        expectReached(desired, wireguard);
+        expect(wireguard.observe()[0]).toEqual(before[0]);
         expect(planWireguard(desired, wireguard.observe())).toEqual([]);
-        // A peer that stays keeps its session: it is changed, never removed.
-        for (const [key, peer] of apn?.peers ?? []) {
-          const now = apnNow?.peers.get(key);
-          if (now !== undefined) expect([now.endpoint, now.rxBytes]).toEqual([peer.endpoint, peer.rxBytes]);
+        // A peer that stays keeps its session: it is changed, never removed, and called elsewhere only when told so anew.
+        for (const { name, peers } of wireguard.observe()) {
+          const old = before.find((one) => one.name === name)?.peers;
+          const next = desired.find((one) => one.name === name)?.peers;
+          for (const [key, peer] of peers) {
+            const was = old?.get(key);
+            if (was === undefined) continue;
+            const told = next?.get(key)?.endpoint ?? null;
+            const moves = told !== null && where(told) !== where(was.configured);
+            expect([where(peer.endpoint), peer.rxBytes]).toEqual([where(moves ? told : was.endpoint), was.rxBytes]);
+          }
         }
         apply(interrupted, operations.slice(0, stop));
         apply(interrupted, planWireguard(desired, interrupted.observe()));
-        expect(plainDevice(interrupted.observe()[1])).toEqual(plainDevice(desired[0]));
+        expectReached(desired, interrupted);
       }),
       { numRuns: 5000 },
     );
@@ -230,7 +282,12 @@ describe('planning WireGuard', () => {
       {
         kind: 'wireguard.set-peers',
         device: 'apn0',
-        peers: [{ publicKey: publicKey(2), presharedKey: null, allowedIps: ['172.16.10.11/32'], keepalive: 0 }],
+        peers: [
+          {
+            ...{ publicKey: publicKey(2), presharedKey: null, allowedIps: ['172.16.10.11/32'], keepalive: 0 },
+            endpoint: null,
+          },
+        ],
       },
     ]);
   });
@@ -254,5 +311,45 @@ describe('compiling WireGuard', () => {
 
   it('leaves out a peer whose preshared key cannot be read, rather than going without', () => {
     expect(keys(withChanged('servers', 1, { presharedKey: 'lost' }))).not.toContain(publicKey(2));
+  });
+});
+
+describe('an uplink', () => {
+  const device = (config: Config) => compile(config).find(({ name }) => name === 'apn1');
+
+  it('is a device with the key of its file, on any port', () => {
+    expect(device(withUplink())).toMatchObject({ listenPort: 0, privateKey: uplinkKeys.get('hosted1') });
+    expect([...(device(withUplink())?.peers.values() ?? [])].map(({ endpoint }) => where(endpoint))).toEqual([
+      '203.0.113.80 51820',
+      '198.51.100.80 51820',
+    ]);
+  });
+
+  it('without its key is not there', () => {
+    expect(compile({ ...withUplink(), uplinks: [uplink({ id: 'other' })] }).map(({ name }) => name)).toEqual(['apn0']);
+  });
+
+  it('calls a host name nowhere while its address is not known', () => {
+    const desired = compileWireguard({ config: withUplink(), hubPrivateKey, presharedKeys, uplinkKeys });
+    expect(desired[1]?.peers.get(publicKey(42))?.endpoint).toBe(null);
+  });
+
+  it('of a newer file changes what differs, and leaves alone where the others have gone', () => {
+    const wireguard = build({ old: withUplink(), half: withUplink(), steps: 0, harm: [] });
+    const [first, second] = uplink().peers;
+    const moved = { ...first!, endpoint: { host: '203.0.113.81', port: 51820 } };
+    const operations = planWireguard(compile(withUplink({}, { peers: [moved, second!] })), wireguard.observe());
+    expect(operations).toMatchObject([
+      { kind: 'wireguard.set-peers', device: 'apn1', peers: [{ endpoint: { address: '203.0.113.81' } }] },
+    ]);
+    const kept = { ...first!, keepalive: 10 };
+    expect(planWireguard(compile(withUplink({}, { peers: [kept, second!] })), wireguard.observe())).toMatchObject([
+      { kind: 'wireguard.set-peers', device: 'apn1', peers: [{ keepalive: 10, endpoint: null }] },
+    ]);
+  });
+
+  it('nobody is let in before the router has an owner', () => {
+    const config = { ...withUplink(), members: [], devices: [] };
+    expect(compile(config).map(({ name, peers }) => [name, peers.size])).toEqual([['apn0', 0]]);
   });
 });

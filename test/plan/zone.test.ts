@@ -2,8 +2,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Binding, bindings, grants } from '../../src/model/access.ts';
-import { type Address, contains, type Prefix } from '../../src/model/address.ts';
+import { type Address, contains, isHost, networkAddress, type Prefix } from '../../src/model/address.ts';
 import type { Config } from '../../src/model/config.ts';
+import { destinations } from '../../src/model/uplink.ts';
 import type { Zone, ZoneClient } from '../../src/model/zone.ts';
 import { FakeZone } from '../../src/router/drivers/fake.ts';
 import { compileZone, type ObservedZone, planZone } from '../../src/router/plan/zone.ts';
@@ -24,7 +25,12 @@ function everybody(
   return [
     ...[...config.servers, ...config.devices].map((one) => ({ own: one.address, seen: one.address })),
     ...bindings(config, leased).map((one) => ({ own: one.address, seen: one.device?.identity ?? one.address })),
+    ...config.uplinks.flatMap(destinations).map((one) => ({ own: networkAddress(one), seen: networkAddress(one) })),
   ];
+}
+
+function isBehind({ uplinks }: Config, at: Address): boolean {
+  return uplinks.flatMap(destinations).some((one) => contains(one, at));
 }
 
 describe('compiling the zone', () => {
@@ -36,13 +42,15 @@ describe('compiling the zone', () => {
         const may = (from: Address, to: Address) => all.some((one) => contains(one.from, from) && contains(one.to, to));
         const people = everybody(config, leased);
         for (const one of people) {
+          if (isBehind(config, one.own)) continue;
           const client = clientOf(zone.clients, one.own);
           for (const other of people) {
             const within = (list: readonly string[] | undefined) =>
               list?.some((each) => contains(each as Prefix, other.seen)) ?? false;
-            // Servers have the only addresses that are reached.
-            if (config.servers.some((server) => server.address === other.own))
+            // Servers have the only addresses that are reached, and those behind uplinks.
+            if (config.servers.some((server) => server.address === other.own) || isBehind(config, other.own))
               expect(within(client?.reach)).toBe(may(one.own, other.own));
+            if (isBehind(config, other.own)) continue;
             if (other.own !== one.own && !sameApplication(config, one.own, other.own))
               expect(within(client?.reachedBy)).toBe(may(other.own, one.own) || other.seen === one.seen);
           }
@@ -56,7 +64,14 @@ describe('compiling the zone', () => {
     fc.assert(
       fc.property(anyConfig, anyLeased, (config, leased) => {
         const zone = compileZone(config, leased);
-        expect(zone.hosts.length).toBe(config.servers.length + config.devices.length + config.lanDevices.length);
+        const named = config.uplinks.flatMap(({ peers }) =>
+          peers.filter(({ label, allowedIps }) => label !== null && allowedIps.some(isHost)),
+        );
+        const { servers, devices, lanDevices } = config;
+        const all = servers.length + devices.length + lanDevices.length + named.length;
+        // Before somebody owns it there is the hub alone, and nothing else is asked anywhere.
+        expect(zone.hosts.length).toBe(config.members.length === 0 ? 0 : all);
+        expect(zone.relay === null).toBe(config.members.length === 0);
         expect(new Set(zone.hosts.map(({ name }) => name)).size).toBe(zone.hosts.length);
         expect(new Set(zone.clients.map(({ source }) => source)).size).toBe(zone.clients.length);
       }),

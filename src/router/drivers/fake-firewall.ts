@@ -222,7 +222,7 @@ function addChain(chains: FakeTable['chains'], name: string, rest: string): void
 }
 
 function addSet(sets: FakeTable['sets'], name: string, map: boolean, rest: string): void {
-  const body = /^\{ type ([a-z0-9_ .]+?)(?: : \w+)?;(?: flags ([a-z,]+);)? \}$/.exec(rest);
+  const body = /^\{ type ([a-z0-9_ .]+?)(?: : \w+)?;(?: flags ([a-z,]+);)?(?: size \d+; timeout \d+s;)? \}$/.exec(rest);
   if (body === null) throw new Error(`not understood: ${rest}`);
   const flags = body[2]?.split(',') ?? [];
   const keyLength = (body[1] ?? '').split(' . ').reduce((sum, type) => sum + (keyLengths[type] ?? Number.NaN), 0);
@@ -243,7 +243,7 @@ function addRule(table: FakeTable, name: string, rest: string): void {
   if (rule === null) throw new Error(`not understood: ${rest}`);
   const [, text = '', comment = ''] = rule;
   const chain = existing(table.chains, name);
-  for (const [, set = ''] of text.matchAll(/@(\w+)/g)) existing(table.sets, set);
+  for (const [, set = ''] of text.matchAll(/@(?!th,)(\w+)/g)) existing(table.sets, set);
   for (const [, target = ''] of text.matchAll(/\b(?:jump|goto) (\w+)/g)) existing(table.chains, target);
   table.chains.set(name, { ...chain, rules: [...chain.rules, { text, comment }] });
 }

@@ -8,14 +8,14 @@ import {
   type ObservedLink,
   type ObservedNetwork,
   parameterPaths,
-  type UnreachableRoute,
+  type Route,
 } from '../plan/network.ts';
 import type { Fake } from './fake.ts';
 
 export class FakeNetwork implements Fake<'network'> {
   readonly links = new Map<string, ObservedLink>();
   addresses: readonly LinkAddress[] = [];
-  routes: readonly UnreachableRoute[] = [];
+  routes: readonly Route[] = [];
   neighbours: readonly Neighbour[] = [];
   readonly parameters = new Map<string, string>();
   /** Told of WireGuard devices that come and go. */
@@ -78,7 +78,7 @@ export class FakeNetwork implements Fake<'network'> {
         this.#deleteAddress(operation.address);
         return;
       case 'network.add-route':
-        refuseIf(has(this.routes, operation.route), 'EEXIST: route');
+        this.#refuseRoute(operation.route);
         this.routes = [...this.routes, operation.route];
         return;
       case 'network.delete-route':
@@ -98,6 +98,13 @@ export class FakeNetwork implements Fake<'network'> {
     }
   }
 
+  /** One route for a destination and metric, whatever it leads to; a way out needs a link that is up. */
+  #refuseRoute({ destination, metric, link }: Route): void {
+    if (link !== null) refuseIf(!this.#link(link).up, 'ENETDOWN: route');
+    const twin = this.routes.some((one) => one.destination === destination && one.metric === metric);
+    refuseIf(twin, 'EEXIST: route');
+  }
+
   #link(name: string): ObservedLink {
     const link = this.links.get(name);
     if (link === undefined) throw new Error(`ENODEV: ${name}`);
@@ -111,6 +118,7 @@ export class FakeNetwork implements Fake<'network'> {
     for (const [port, link] of this.links) if (link.master === name) this.links.set(port, { ...link, master: null });
     this.addresses = this.addresses.filter(({ link }) => link !== name);
     this.neighbours = this.neighbours.filter(({ link }) => link !== name);
+    this.routes = this.routes.filter(({ link }) => link !== name);
     for (const path of this.parameters.keys()) if (deviceOf(path) === name) this.parameters.delete(path);
     if (kind === 'wireguard') this.onLink(name, false);
   }

@@ -103,7 +103,7 @@ export class FakeWireguard implements Fake<'wireguard'> {
     switch (operation.kind) {
       case 'wireguard.configure':
         device.privateKey = operation.privateKey;
-        device.listenPort = operation.listenPort;
+        device.listenPort = operation.listenPort === 0 ? ephemeralPort : operation.listenPort;
         return;
       case 'wireguard.remove-peers':
         for (const key of operation.peers) device.peers.delete(key);
@@ -120,7 +120,10 @@ export class FakeWireguard implements Fake<'wireguard'> {
   }
 }
 
-const silent = { endpoint: null, lastHandshake: null, rxBytes: 0, txBytes: 0 } as const;
+/** What the kernel might choose. */
+const ephemeralPort = 40_123;
+
+const silent = { endpoint: null, configured: null, lastHandshake: null, rxBytes: 0, txBytes: 0 } as const;
 
 /** An allowed IP has one peer: giving it to another takes it away from the first. */
 function setPeer({ peers }: TunnelDevice, wanted: Peer): void {
@@ -128,7 +131,10 @@ function setPeer({ peers }: TunnelDevice, wanted: Peer): void {
     const allowedIps = peer.allowedIps.filter((one) => !wanted.allowedIps.includes(one));
     peers.set(key, { ...peer, allowedIps });
   }
-  peers.set(wanted.publicKey, { ...silent, ...peers.get(wanted.publicKey), ...wanted });
+  const before = peers.get(wanted.publicKey) ?? silent;
+  // Where it is stays as it is, unless it is told.
+  const { endpoint, configured } = wanted.endpoint === null ? before : { ...wanted, configured: wanted.endpoint };
+  peers.set(wanted.publicKey, { ...before, ...wanted, endpoint, configured });
 }
 
 export class FakeDhcp implements Fake<'dhcp'> {

@@ -19,6 +19,7 @@ import {
   encodeDumpRoutes,
   encodeReplaceNeighbour,
   type Link,
+  type RouteChange,
 } from '../netlink/route.ts';
 import { decodeAddresses, decodeLinks, decodeNeighbours, decodeRoutes } from '../netlink/route-read.ts';
 import { type NetlinkSocket, openRoute } from '../netlink/socket.ts';
@@ -30,8 +31,8 @@ import {
   type ObservedLink,
   type ObservedNetwork,
   parameterPaths,
+  type Route,
   routeProtocol,
-  type UnreachableRoute,
 } from '../plan/network.ts';
 import type { Driver } from './driver.ts';
 import { userspaceSocket } from './userspace.ts';
@@ -61,10 +62,11 @@ async function observe(socket: NetlinkSocket): Promise<ObservedNetwork> {
       .filter(({ index, scope }) => own.has(index) && scope !== linkLocalScope)
       .map(({ index, bytes, cidr }) => ({ link: names.get(index) ?? '', address: text(bytes), length: cidr })),
     routes: routes
-      .filter(({ protocol, type }) => protocol === routeProtocol && type === 'unreachable')
-      .map(({ destination, metric }) => ({
+      .filter(({ protocol, type }) => protocol === routeProtocol && (type === 'unreachable' || type === 'unicast'))
+      .map(({ destination, metric, oif, type }) => ({
         destination: `${text(destination.bytes)}/${destination.cidr}` as Prefix,
         metric,
+        link: type === 'unreachable' ? null : (names.get(oif ?? 0) ?? ''),
       })),
     neighbours: neighbours
       .filter(({ index, permanent, address }) => permanent && names.get(index) === bridge && address !== undefined)
@@ -135,10 +137,10 @@ async function apply(socket: NetlinkSocket, operation: NetworkOperation): Promis
       );
       return;
     case 'network.add-route':
-      await socket.request(encodeAddRoute(routeChange(operation.route)));
+      await socket.request(encodeAddRoute(await routeChange(socket, operation.route)));
       return;
     case 'network.delete-route':
-      await socket.request(encodeDeleteRoute(routeChange(operation.route)));
+      await socket.request(encodeDeleteRoute(await routeChange(socket, operation.route)));
       return;
     case 'network.set-neighbour': {
       const { neighbour } = operation;
@@ -186,9 +188,10 @@ function wire({ address, length }: { address: Address; length: number }): IpPref
   return { family: bytes.length === 4 ? 4 : 6, bytes, cidr: length };
 }
 
-function routeChange({ destination, metric }: UnreachableRoute) {
+async function routeChange(socket: NetlinkSocket, { destination, metric, link }: Route): Promise<RouteChange> {
   const to = wire({ address: networkAddress(destination), length: prefixLength(destination) });
-  return { destination: to, type: 'unreachable' as const, metric, protocol: routeProtocol };
+  const common = { destination: to, metric, protocol: routeProtocol };
+  return link === null ? { ...common, type: 'unreachable' } : { ...common, oif: await indexOf(socket, link) };
 }
 
 async function neighbourRef(socket: NetlinkSocket, { link, address }: Neighbour) {

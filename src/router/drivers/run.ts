@@ -1,14 +1,20 @@
 // Runs a program with an argument array and text on its standard input. No shell anywhere.
-import { spawn } from 'node:child_process';
+import { type SpawnOptions, spawn } from 'node:child_process';
 
 export class ProgramFailed extends Error {
   override readonly name = 'ProgramFailed';
 }
 
 /** @throws ProgramFailed with what the program wrote to its standard error; ENOENT when there is no such program. */
-export function run(program: string, args: readonly string[], input = '', timeout = 30_000): Promise<string> {
+export function run(
+  program: string,
+  args: readonly string[],
+  input = '',
+  timeout = 30_000,
+  as: Pick<SpawnOptions, 'uid' | 'gid' | 'env' | 'cwd'> = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], timeout });
+    const child = spawn(program, args, { ...as, stdio: ['pipe', 'pipe', 'pipe'], timeout });
     let output = '';
     let errors = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {

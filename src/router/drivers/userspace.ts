@@ -1,8 +1,8 @@
 // The cross-platform configuration protocol of userspace WireGuard: `get=1` and `set=1` on a unix socket.
 import { connect } from 'node:net';
-import { type Address, parseAddress, parsePrefix } from '../../model/address.ts';
+import { parseAddress, parsePrefix } from '../../model/address.ts';
 import { keyBytes, type PublicKey, publicKeyFromBytes, Secret } from '../../model/key.ts';
-import type { ObservedPeer, ObservedWireguardDevice, WireguardOperation } from '../plan/wireguard.ts';
+import type { Endpoint, ObservedPeer, ObservedWireguardDevice, WireguardOperation } from '../plan/wireguard.ts';
 
 /** Where an implementation listens for the device's configuration. */
 export function userspaceSocket(device: string): string {
@@ -24,10 +24,15 @@ export function encodeSet(operation: WireguardOperation): string {
         lines.push(`public_key=${keyHex(peer.publicKey)}`);
         lines.push(`preshared_key=${peer.presharedKey?.reveal().toHex() ?? '0'.repeat(64)}`);
         lines.push(`persistent_keepalive_interval=${peer.keepalive}`, 'replace_allowed_ips=true');
+        if (peer.endpoint !== null) lines.push(`endpoint=${endpointText(peer.endpoint)}`);
         for (const prefix of peer.allowedIps) lines.push(`allowed_ip=${prefix}`);
       }
   }
   return `${lines.join('\n')}\n\n`;
+}
+
+function endpointText({ address, port }: Endpoint): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 function keyHex(key: PublicKey): string {
@@ -58,6 +63,7 @@ export function parseGet(device: string, text: string): ObservedWireguardDevice 
         allowedIps: allowed,
         keepalive: 0,
         endpoint: null,
+        configured: null,
         lastHandshake: null,
         rxBytes: 0,
         txBytes: 0,
@@ -109,7 +115,7 @@ function readField(
   }
 }
 
-function parseEndpoint(value: string): { address: Address; port: number } | null {
+function parseEndpoint(value: string): Endpoint | null {
   const match = /^\[?([^\]%]+)(?:%[^\]]*)?\]?:(\d+)$/.exec(value);
   if (match?.[1] === undefined) return null;
   try {

@@ -1,7 +1,8 @@
 // The WireGuard driver: the kernel's generic netlink, or the userspace protocol where the kernel has no WireGuard.
-import { existsSync } from 'node:fs';
-import { fromBytes, networkAddress, type Prefix, prefixLength, toBytes } from '../../model/address.ts';
+import { existsSync, readFileSync } from 'node:fs';
+import { type Address, fromBytes, networkAddress, type Prefix, prefixLength, toBytes } from '../../model/address.ts';
 import { keyBytes, publicKeyFromBytes, Secret } from '../../model/key.ts';
+import type { IpAddress } from '../netlink/address.ts';
 import { NetlinkError } from '../netlink/message.ts';
 import { openWireguard, type WireguardSocket } from '../netlink/socket.ts';
 import {
@@ -13,42 +14,57 @@ import {
   type WireguardPeer as KernelPeer,
   type PeerChange,
 } from '../netlink/wireguard.ts';
-import {
-  hubDevice,
-  type ObservedPeer,
-  type ObservedWireguard,
-  type ObservedWireguardDevice,
-  type Peer,
-  type WireguardOperation,
+import type {
+  ObservedPeer,
+  ObservedWireguard,
+  ObservedWireguardDevice,
+  Peer,
+  WireguardOperation,
 } from '../plan/wireguard.ts';
 import type { Driver } from './driver.ts';
+import { EndpointMemory } from './endpoints.ts';
 import { checkSet, encodeSet, exchange, parseGet, userspaceSocket } from './userspace.ts';
 
-export function createWireguardDriver(): Driver<'wireguard'> {
+/** @param told File that remembers what peers were told about endpoints. */
+export function createWireguardDriver(told: string): Driver<'wireguard'> {
   let kernel: WireguardSocket | undefined;
+  const memory = new EndpointMemory(told);
   const kernelSocket = async () => {
     kernel ??= await openWireguard();
     return kernel;
   };
+  const observeDevice = async (name: string) =>
+    existsSync(userspaceSocket(name))
+      ? parseGet(name, await exchange(name, 'get=1\n\n'))
+      : await observeKernel(kernelSocket, name);
   return {
     async observe(): Promise<ObservedWireguard> {
-      const device = existsSync(userspaceSocket(hubDevice))
-        ? parseGet(hubDevice, await exchange(hubDevice, 'get=1\n\n'))
-        : await observeKernel(kernelSocket, hubDevice);
-      return device === null ? [] : [device];
+      const found: ObservedWireguardDevice[] = [];
+      for (const name of deviceNames()) {
+        const device = await observeDevice(name);
+        if (device !== null) found.push(memory.completed(device));
+      }
+      return found;
     },
     async apply(operation) {
       if (existsSync(userspaceSocket(operation.device))) {
         checkSet(operation.device, await exchange(operation.device, encodeSet(operation)));
-        return;
+      } else {
+        const { socket, family } = await kernelSocket();
+        for (const request of encodeSetDevice(family, deviceChange(operation))) await socket.request(request);
       }
-      const { socket, family } = await kernelSocket();
-      for (const request of encodeSetDevice(family, deviceChange(operation))) await socket.request(request);
+      memory.remember(operation);
     },
     close() {
       kernel?.socket.close();
     },
   };
+}
+
+/** Our devices that are there, of this network namespace. */
+function deviceNames(): readonly string[] {
+  const lines = readFileSync('/proc/self/net/dev', 'utf8').split('\n');
+  return lines.flatMap((line) => /^\s*(apn\d+):/.exec(line)?.[1] ?? []);
 }
 
 /** Null: there is no such device, or nothing here can have one. */
@@ -83,6 +99,7 @@ function observedPeer(peer: KernelPeer): ObservedPeer {
     keepalive: peer.keepalive,
     endpoint:
       endpoint === undefined ? null : { address: fromBytes(Uint8Array.from(endpoint.bytes)), port: endpoint.port },
+    configured: null,
     lastHandshake:
       lastHandshake === undefined ? null : lastHandshake.seconds * 1000 + Math.floor(lastHandshake.nanoseconds / 1e6),
     rxBytes: peer.rxBytes,
@@ -109,15 +126,18 @@ function deviceChange(operation: WireguardOperation): DeviceChange {
   }
 }
 
-function peerChange({ publicKey, presharedKey, allowedIps, keepalive }: Peer): PeerChange {
+function peerChange({ publicKey, presharedKey, allowedIps, keepalive, endpoint }: Peer): PeerChange {
   return {
+    ...(endpoint === null ? {} : { endpoint: { ...wire(endpoint.address), port: endpoint.port } }),
     publicKey: keyBytes(publicKey),
     presharedKey: presharedKey?.reveal() ?? new Uint8Array(32),
     keepalive,
     replaceAllowedIps: true,
-    allowedIps: allowedIps.map((prefix) => {
-      const bytes = toBytes(networkAddress(prefix));
-      return { family: bytes.length === 4 ? 4 : 6, bytes, cidr: prefixLength(prefix) };
-    }),
+    allowedIps: allowedIps.map((prefix) => ({ ...wire(networkAddress(prefix)), cidr: prefixLength(prefix) })),
   };
+}
+
+function wire(address: Address): IpAddress {
+  const bytes = toBytes(address);
+  return { family: bytes.length === 4 ? 4 : 6, bytes };
 }

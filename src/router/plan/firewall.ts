@@ -3,6 +3,9 @@ import { type Binding, bindings, type Grant, grants } from '../../model/access.t
 import { type Address, family, fromNumber, type Prefix, rangeOf, toBytes } from '../../model/address.ts';
 import type { Config } from '../../model/config.ts';
 import { type Clock, type Lease, type Opening, openings } from '../../model/lease.ts';
+import { claimed } from '../../model/roles.ts';
+import { aliases, reserved } from '../../model/uplink.ts';
+import { meters } from './knock.ts';
 import {
   type BaseChain,
   type Chain,
@@ -116,7 +119,10 @@ function compileLasting(config: Config, leased: readonly Binding[]): Lasting {
     access: accessElements(grants(config, leased)),
     bindings: bound.map(({ mac, address }) => single(`${mac.replaceAll(':', '')}0000${hex(address)}`)),
     members: members.map(({ address }) => single(hex(address))),
-    internet: config.lan === null ? [] : [interval({ ...rangeOf(config.lan.range), deadline: null })],
+    uplinks: joined(config.uplinks.flatMap(reserved)).map(interval),
+    alias: config.uplinks.flatMap(aliases).map(({ alias, address }) => ({ ...single(hex(alias)), data: hex(address) })),
+    internet:
+      config.lan === null || !claimed(config) ? [] : [interval({ ...rangeOf(config.lan.range), deadline: null })],
     identity: bound.flatMap(({ address, device }) =>
       device === null ? [] : [{ ...single(hex(address)), data: hex(device.identity) }],
     ),
@@ -257,6 +263,9 @@ interface Structure {
   readonly rebuilds: boolean;
 }
 
+/** Meters are made by us and filled by the kernel. */
+const declared = [...sets, ...meters];
+
 function planStructure({ chains }: DesiredFirewall, observed: ObservedFirewall): Structure | null {
   const structure = (why: string, rebuilds: boolean, script: readonly string[]): Structure => ({
     load: { kind: 'firewall.load', script: `${script.join('\n')}\n`, why },
@@ -265,7 +274,7 @@ function planStructure({ chains }: DesiredFirewall, observed: ObservedFirewall):
   const everything = [...declarations(chains), ...refill(chains)];
   if (observed === null) return structure('no table', true, everything);
   // A set's type cannot change. Deleting the table is for this alone: it loses packets and every timeout.
-  if (sets.some((one) => observed.sets.has(one.name) && !isThere(one, observed))) {
+  if (declared.some((one) => observed.sets.has(one.name) && !isThere(one, observed))) {
     return structure('sets differ', true, [`add table inet ${table}`, `delete table inet ${table}`, ...everything]);
   }
   const there = new Map(observed.chains.map((chain) => [chain.name, chain]));
@@ -276,8 +285,8 @@ function planStructure({ chains }: DesiredFirewall, observed: ObservedFirewall):
   });
   const differing = chains.filter((chain) => !sameRules(chain, there.get(chain.name)));
   const strange = observed.chains.filter(({ name }) => !wanted.has(name));
-  const strangeSets = [...observed.sets].filter(([name]) => !sets.some((one) => one.name === name));
-  const missingSets = sets.filter(({ name }) => !observed.sets.has(name));
+  const strangeSets = [...observed.sets].filter(([name]) => !declared.some((one) => one.name === name));
+  const missingSets = declared.filter(({ name }) => !observed.sets.has(name));
   const surplus = [...wrongHook, ...strange].map(({ name }) => `delete chain inet ${table} ${name}`);
   for (const [name, { map }] of strangeSets) surplus.unshift(`delete ${map ? 'map' : 'set'} inet ${table} ${name}`);
   if (surplus.length === 0) {
@@ -290,14 +299,14 @@ function planStructure({ chains }: DesiredFirewall, observed: ObservedFirewall):
 }
 
 /** Whether the set is in the table, as declared. */
-function isThere(declared: SetDeclaration, observed: ObservedFirewall): boolean {
-  const now = observed?.sets.get(declared.name);
+function isThere(wanted: SetDeclaration, observed: ObservedFirewall): boolean {
+  const now = observed?.sets.get(wanted.name);
   return (
     now !== undefined &&
-    now.interval === declared.interval &&
-    now.timeout === declared.timeout &&
-    now.map === (declared.data !== null) &&
-    now.keyLength === declared.keyLength
+    now.interval === wanted.interval &&
+    now.timeout === wanted.timeout &&
+    now.map === (wanted.data !== null) &&
+    now.keyLength === wanted.keyLength
   );
 }
 
@@ -346,6 +355,8 @@ function cuts({ set, remove, add }: ElementChange): readonly Cut[] {
       }));
     case 'bindings':
       return gone.map(({ key }) => ({ source: ends(key.slice(16), key.slice(16)), destination: null }));
+    case 'alias':
+      return gone.map(({ key }) => ({ source: everywhere, destination: ends(key, key) }));
     case 'identity':
     case 'internet':
     case 'members':
@@ -355,6 +366,8 @@ function cuts({ set, remove, add }: ElementChange): readonly Cut[] {
       return [];
   }
 }
+
+const everywhere = ends('00000000', 'ffffffff');
 
 function lastOf({ key, last }: Element): string {
   return last ?? key;

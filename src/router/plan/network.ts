@@ -2,7 +2,8 @@
 import type { Address, Prefix } from '../../model/address.ts';
 import { prefixLength } from '../../model/address.ts';
 import { hubAddress } from '../../model/addressing.ts';
-import type { Config } from '../../model/config.ts';
+import { type Config, mostUplinks } from '../../model/config.ts';
+import { destinations, uplinkDevice } from '../../model/uplink.ts';
 import { hubDevice } from './wireguard.ts';
 
 export const bridge = 'br-lan';
@@ -13,7 +14,7 @@ export const routeProtocol = 97;
 /** WireGuard's overhead over IPv6 is 80 bytes; 1420 fits a path of 1500 (wg-quick uses the same). */
 export const tunnelMtu = 1420;
 
-/** Higher than any route a person or daemon makes: counts only when apn0's own route is gone. */
+/** Higher than any route a person or daemon makes: counts only when the device's own route is gone. */
 const lastResortMetric = 4_278_198_272;
 
 export interface Link {
@@ -29,9 +30,11 @@ export interface LinkAddress {
   readonly length: number;
 }
 
-export interface UnreachableRoute {
+export interface Route {
   readonly destination: Prefix;
   readonly metric: number;
+  /** Null: unreachable. */
+  readonly link: string | null;
 }
 
 export interface Neighbour {
@@ -45,7 +48,7 @@ export interface DesiredNetwork {
   /** Ports joined to the bridge. */
   readonly ports: readonly string[];
   readonly addresses: readonly LinkAddress[];
-  readonly routes: readonly UnreachableRoute[];
+  readonly routes: readonly Route[];
   /** Permanent entries: nobody on the LAN can claim a known device's address by ARP. */
   readonly neighbours: readonly Neighbour[];
   /** Path below /proc/sys → value. */
@@ -67,7 +70,7 @@ export interface ObservedNetwork {
   /** On our own links only, link-local ones left out. */
   readonly addresses: readonly LinkAddress[];
   /** Of our protocol only. */
-  readonly routes: readonly UnreachableRoute[];
+  readonly routes: readonly Route[];
   /** Permanent ones on the bridge. */
   readonly neighbours: readonly Neighbour[];
   /** The wished-for parameters as they are; missing ones are left out. */
@@ -81,7 +84,7 @@ export type NetworkOperation =
   | { readonly kind: 'network.set-link'; readonly name: string; readonly up?: true; readonly mtu?: number }
   | { readonly kind: 'network.set-master'; readonly name: string; readonly master: string | null }
   | { readonly kind: 'network.delete-address' | 'network.add-address'; readonly address: LinkAddress }
-  | { readonly kind: 'network.delete-route' | 'network.add-route'; readonly route: UnreachableRoute }
+  | { readonly kind: 'network.delete-route' | 'network.add-route'; readonly route: Route }
   | { readonly kind: 'network.delete-neighbour' | 'network.set-neighbour'; readonly neighbour: Neighbour };
 
 const basicParameters: readonly (readonly [path: string, value: string])[] = [
@@ -100,9 +103,13 @@ const basicParameters: readonly (readonly [path: string, value: string])[] = [
   ['net/ipv4/conf/all/arp_announce', '2'],
   // Deleting the first address of a subnet must not take the others of it along.
   ['net/ipv4/conf/all/promote_secondaries', '1'],
-  // WireGuard has no neighbours to find, and IPv6 inside is not offered.
-  [`net/ipv6/conf/${hubDevice}/disable_ipv6`, '1'],
 ];
+
+/** WireGuard has no neighbours to find, and IPv6 inside is not offered. */
+const tunnelParameters = (device: string): readonly (readonly [path: string, value: string])[] => [
+  [`net/ipv6/conf/${device}/disable_ipv6`, '1'],
+];
+const tunnelDevices = [hubDevice, ...Array.from({ length: mostUplinks }, (_, i) => uplinkDevice({ device: i + 1 }))];
 
 const bridgeParameters: readonly (readonly [path: string, value: string])[] = [
   [`net/ipv4/conf/${bridge}/send_redirects`, '0'],
@@ -110,23 +117,44 @@ const bridgeParameters: readonly (readonly [path: string, value: string])[] = [
 ];
 
 /** Every parameter that is ever set, below /proc/sys. */
-export const parameterPaths: readonly string[] = [...basicParameters, ...bridgeParameters].map(([path]) => path);
+export const parameterPaths: readonly string[] = [
+  ...basicParameters,
+  ...bridgeParameters,
+  ...tunnelDevices.flatMap(tunnelParameters),
+].map(([path]) => path);
 
-export function compileNetwork({ lan, lanDevices, network }: Config): DesiredNetwork {
+export function compileNetwork({ lan, lanDevices, network, uplinks }: Config): DesiredNetwork {
   const hub: LinkAddress = { link: hubDevice, address: hubAddress(network), length: prefixLength(network.range) };
-  const tunnel: Link = { name: hubDevice, kind: 'wireguard', mtu: tunnelMtu };
-  const parameters = new Map(basicParameters);
-  const routes = [{ destination: network.range, metric: lastResortMetric }];
-  if (lan === null) return { links: [tunnel], ports: [], addresses: [hub], routes, neighbours: [], parameters };
+  const tunnels: readonly Link[] = [
+    { name: hubDevice, kind: 'wireguard', mtu: tunnelMtu },
+    ...uplinks.map((one) => ({ name: uplinkDevice(one), kind: 'wireguard' as const, mtu: one.mtu })),
+  ];
+  const own = [hub, ...uplinks.map((one) => ({ link: uplinkDevice(one), address: one.address, length: 32 }))];
+  const parameters = new Map([...basicParameters, ...tunnels.flatMap(({ name }) => tunnelParameters(name))]);
+  const routes = [
+    unreachable(network.range),
+    ...uplinks.flatMap((one) =>
+      destinations(one).flatMap((destination) => [
+        { destination, metric: 0, link: uplinkDevice(one) },
+        unreachable(destination),
+      ]),
+    ),
+  ];
+  if (lan === null) return { links: tunnels, ports: [], addresses: own, routes, neighbours: [], parameters };
   for (const [path, value] of bridgeParameters) parameters.set(path, value);
   return {
-    links: [{ name: bridge, kind: 'bridge', mtu: null }, tunnel],
+    links: [{ name: bridge, kind: 'bridge', mtu: null }, ...tunnels],
     ports: lan.ports,
-    addresses: [{ link: bridge, address: lan.address, length: prefixLength(lan.range) }, hub],
+    addresses: [{ link: bridge, address: lan.address, length: prefixLength(lan.range) }, ...own],
     routes,
     neighbours: lanDevices.map(({ address, mac }) => ({ link: bridge, address, mac })),
     parameters,
   };
+}
+
+/** What is left when a tunnel is down: better an error than a way out on the WAN. */
+function unreachable(destination: Prefix): Route {
+  return { destination, metric: lastResortMetric, link: null };
 }
 
 /** Device names that are ours to delete when nobody wants them. */
@@ -147,7 +175,15 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
   // A device that is made again starts with the kernel's own values.
   const isOfNew = (path: string) => path.split('/').some((part) => created.has(part));
   const addresses = difference(desired.addresses, remain(observed.addresses), addressKey);
-  const routes = difference(desired.routes, observed.routes, (route) => `${route.destination} ${route.metric}`);
+  // The kernel deletes the routes of a link with it.
+  const left = observed.routes.filter(({ link }) => !surplus.some(({ name }) => name === link));
+  const routes = difference(
+    desired.routes,
+    left,
+    ({ destination, metric, link }) => `${destination} ${metric} ${link}`,
+  );
+  const asLast = (list: readonly Route[]) => list.filter(({ link }) => link === null);
+  const asTunnel = (list: readonly Route[]) => list.filter(({ link }) => link !== null);
   const neighbours = difference(desired.neighbours, remain(observed.neighbours), neighbourKey);
   const kept = new Set(desired.neighbours.map((one) => `${one.link} ${one.address}`));
   return [
@@ -161,8 +197,11 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
     ...desired.ports.flatMap((port) => planPortUp(links.get(port))),
     ...addresses.missing.map((address) => ({ kind: 'network.add-address' as const, address })),
     ...addresses.surplus.map((address) => ({ kind: 'network.delete-address' as const, address })),
-    ...routes.missing.map((route) => ({ kind: 'network.add-route' as const, route })),
-    ...routes.surplus.map((route) => ({ kind: 'network.delete-route' as const, route })),
+    // A destination that changes its tunnel is unreachable in between: two routes to it cannot be there at once.
+    ...asLast(routes.missing).map((route) => ({ kind: 'network.add-route' as const, route })),
+    ...asTunnel(routes.surplus).map((route) => ({ kind: 'network.delete-route' as const, route })),
+    ...asTunnel(routes.missing).map((route) => ({ kind: 'network.add-route' as const, route })),
+    ...asLast(routes.surplus).map((route) => ({ kind: 'network.delete-route' as const, route })),
     ...neighbours.surplus
       .filter((one) => !kept.has(`${one.link} ${one.address}`))
       .map((neighbour) => ({ kind: 'network.delete-neighbour' as const, neighbour })),

@@ -32,8 +32,11 @@ export function describe(operation: Operation): string {
       return `${operation.kind === 'network.add-address' ? 'add' : 'delete'} address ${address}/${length} on ${link}`;
     }
     case 'network.add-route':
-    case 'network.delete-route':
-      return `${operation.kind === 'network.add-route' ? 'add' : 'delete'} unreachable route ${operation.route.destination}`;
+    case 'network.delete-route': {
+      const { destination, link } = operation.route;
+      const verb = operation.kind === 'network.add-route' ? 'add' : 'delete';
+      return link === null ? `${verb} unreachable route ${destination}` : `${verb} route ${destination} by ${link}`;
+    }
     case 'network.set-neighbour':
     case 'network.delete-neighbour':
       return `${operation.kind === 'network.set-neighbour' ? 'pin' : 'release'} neighbour ${operation.neighbour.address}`;

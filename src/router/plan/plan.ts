@@ -1,5 +1,6 @@
 // Compile and plan for the whole router: a part for each driver, in the order in which they act.
 import type { Binding } from '../../model/access.ts';
+import type { Address } from '../../model/address.ts';
 import type { Config } from '../../model/config.ts';
 import type { PresharedKey, PrivateKey } from '../../model/key.ts';
 import type { Clock, Lease } from '../../model/lease.ts';
@@ -40,6 +41,8 @@ export interface Intent {
   readonly config: Config;
   readonly hubPrivateKey: PrivateKey;
   readonly presharedKeys: ReadonlyMap<string, PresharedKey>;
+  /** Private keys of uplinks by the uplink's id. */
+  readonly uplinkKeys: ReadonlyMap<string, PrivateKey>;
   readonly leases: readonly Lease[];
 }
 
@@ -49,6 +52,8 @@ export interface Facts {
   /** What DHCP has handed out. */
   readonly leased: readonly Binding[];
   readonly dhcp: DhcpPaths;
+  /** Addresses of the host names of uplinks' endpoints, as far as they are known. */
+  readonly found?: ReadonlyMap<string, Address>;
 }
 
 /** Desired, observed and operation of each part. */
@@ -82,7 +87,7 @@ export interface Planner<Name extends PartName> {
 export const planners: { readonly [Name in PartName]: Planner<Name> } = {
   firewall: { compile: (intent, { leased, clock }) => compileFirewall(intent, leased, clock), plan: planFirewall },
   network: { compile: ({ config }) => compileNetwork(config), plan: planNetwork, notices: networkNotices },
-  wireguard: { compile: compileWireguard, plan: planWireguard },
+  wireguard: { compile: (intent, { found }) => compileWireguard(intent, found), plan: planWireguard },
   dhcp: { compile: ({ config }, { dhcp }) => compileDhcp(config, dhcp), plan: planDhcp },
   zone: { compile: ({ config }, { leased }) => compileZone(config, leased), plan: planZone },
 };

@@ -2,7 +2,9 @@
 import type { Address, Prefix } from '../../model/address.ts';
 import { hubAddress } from '../../model/addressing.ts';
 import { type Config, listenPort } from '../../model/config.ts';
+import { uplinkDevice } from '../../model/uplink.ts';
 import { fingerprint } from './fingerprint.ts';
+import { copying, initiation, logGroup, meterBounds, meters } from './knock.ts';
 import { bridge } from './network.ts';
 import { hubDevice } from './wireguard.ts';
 
@@ -46,6 +48,10 @@ export const sets: readonly SetDeclaration[] = [
   set('members', 'ipv4_addr', 4),
   // LAN addresses that may go out to the Internet.
   set('internet', 'ipv4_addr', 4, { interval: true }),
+  // What belongs to uplinks: nothing from or to there passes the WAN.
+  set('uplinks', 'ipv4_addr', 4, { interval: true }),
+  // Address in the APN → what it stands for behind an uplink.
+  set('alias', 'ipv4_addr', 4, { data: 'ipv4_addr' }),
   // LAN address → its APN address.
   set('identity', 'ipv4_addr', 4, { data: 'ipv4_addr' }),
 ];
@@ -74,18 +80,30 @@ export interface Chain {
 // Priorities of include/uapi/linux/netfilter_ipv4.h.
 const raw = -300;
 const mangle = -150;
+const dstnat = -100;
 const filter = 0;
 const srcnat = 100;
 /** After source NAT (100) and its helpers: what is seen here is what leaves. */
 const last = 300;
 
+/**
+ * The beginning of a packet, enough for addresses and ports: of whoever began, and not of every broadcast on the LAN.
+ * Never more than people read.
+ */
+const noted = [
+  'meta pkttype host ct direction original limit rate 20/second burst 60 packets',
+  `log group ${logGroup.denied} snaplen 64 queue-threshold 1`,
+].join(' ');
 const refuse = ['meta l4proto tcp reject with tcp reset', 'reject with icmpx admin-prohibited'] as const;
+/** Refused with an answer, and told to the router. */
+const refusing = [noted, ...refuse];
 
 /** Every chain. Sets are empty until they are filled, and an empty set allows nothing. */
 export function compileChains(config: Config): readonly Chain[] {
   const { lan, network } = config;
   const wan = lan?.wan ?? null;
   const inside: readonly Prefix[] = lan === null ? [network.range] : [lan.range, network.range];
+  const uplinks = config.uplinks.map(uplinkDevice);
   return [
     // Before connection tracking: the decision about 51820 must not depend on what was seen before.
     base('gate_in', { type: 'filter', hook: 'prerouting', priority: raw, policy: 'accept' }, [
@@ -99,16 +117,30 @@ export function compileChains(config: Config): readonly Chain[] {
           ]),
     ]),
     chain('wireguard_in', [
-      ...(wan === null ? [] : admitted(`iifname "${wan}"`, 'saddr')),
+      `${initiation} goto initiation`,
+      ...(wan === null ? [] : admitted(`iifname "${wan}"`, 'saddr', 'notrack accept')),
       // A member at home needs no lease.
       `iifname "${bridge}" notrack accept`,
       'drop',
     ]),
+    // The same decision; what comes of it is copied to the router.
+    chain('initiation', [
+      ...(wan === null
+        ? []
+        : [
+            ...admitted(`iifname "${wan}"`, 'saddr', 'goto initiation_accepted'),
+            `iifname "${wan}" goto initiation_refused`,
+          ]),
+      `iifname "${bridge}" goto initiation_accepted`,
+      'drop',
+    ]),
+    chain('initiation_accepted', copying('accepted', 'notrack accept')),
+    chain('initiation_refused', copying('refused', 'drop')),
     base('gate_out', { type: 'filter', hook: 'output', priority: raw, policy: 'accept' }, [
       `udp sport ${listenPort} jump wireguard_out`,
     ]),
     chain('wireguard_out', [
-      ...(wan === null ? [] : admitted(`oifname "${wan}"`, 'daddr')),
+      ...(wan === null ? [] : admitted(`oifname "${wan}"`, 'daddr', 'notrack accept')),
       `oifname { "${bridge}", "lo" } notrack accept`,
       'drop',
     ]),
@@ -116,22 +148,27 @@ export function compileChains(config: Config): readonly Chain[] {
     base('transit', { type: 'filter', hook: 'prerouting', priority: mangle, policy: 'accept' }, [
       ...(wan === null ? [] : [`iifname "${wan}" ct state { new, invalid, untracked } fib daddr type unicast drop`]),
     ]),
+    base('dstnat', { type: 'nat', hook: 'prerouting', priority: dstnat, policy: 'accept' }, [
+      ...(uplinks.length === 0 ? [] : [`iifname { "${bridge}", "${hubDevice}" } dnat ip to ip daddr map @alias`]),
+    ]),
     base('input', { type: 'filter', hook: 'input', priority: filter, policy: 'drop' }, [
       'iifname "lo" accept',
       ...(wan === null ? [] : [`iifname "${wan}" goto input_wan`]),
       `iifname "${bridge}" goto input_lan`,
       `iifname "${hubDevice}" goto input_apn`,
+      ...uplinks.map((name) => `iifname "${name}" goto input_uplink`),
     ]),
     chain('input_wan', inputFromWan),
     chain('input_lan', inputFromLan(lan?.range ?? null)),
     chain('input_apn', inputFromTunnel(hubAddress(network))),
+    chain('input_uplink', inputFromUplink),
     base('clamp', { type: 'filter', hook: 'forward', priority: mangle, policy: 'accept' }, [
       'tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu',
     ]),
     base(
       'forward',
       { type: 'filter', hook: 'forward', priority: filter, policy: 'drop' },
-      forward(wan, lan?.range ?? null),
+      forward(wan, lan?.range ?? null, uplinks),
     ),
     base('srcnat', { type: 'nat', hook: 'postrouting', priority: srcnat, policy: 'accept' }, sourceNat(config, wan)),
     // What the kernel answers before our chains see it (bad options, fragments that never end) does not leave either.
@@ -151,18 +188,26 @@ export function compileChains(config: Config): readonly Chain[] {
         : [
             `oifname "${wan}" ip saddr { ${inside.join(', ')} } drop`,
             `oifname "${wan}" ip daddr { ${inside.join(', ')} } drop`,
+            ...(uplinks.length === 0
+              ? []
+              : [`oifname "${wan}" ip saddr @uplinks drop`, `oifname "${wan}" ip daddr @uplinks drop`]),
           ]),
+      // An uplink knows one address of us.
+      ...config.uplinks.flatMap((one) => [
+        `oifname "${uplinkDevice(one)}" meta nfproto ipv6 drop`,
+        `oifname "${uplinkDevice(one)}" ip saddr != ${one.address} drop`,
+      ]),
     ]),
   ];
 }
 
 /** Rules, then live leases; `notrack`, so that neither the hub nor a peer makes the other's packets a reply. */
-function admitted(where: string, end: 'saddr' | 'daddr'): readonly string[] {
+function admitted(where: string, end: 'saddr' | 'daddr', verdict: string): readonly string[] {
   return ['rule', 'lease'].flatMap((kind) => [
-    `${where} ip ${end} @${kind}4 notrack accept`,
-    `${where} ip6 ${end} @${kind}6 notrack accept`,
+    `${where} ip ${end} @${kind}4 ${verdict}`,
+    `${where} ip6 ${end} @${kind}6 ${verdict}`,
     ...(kind === 'lease'
-      ? [`${where} ip ${end} @lease4_net notrack accept`, `${where} ip6 ${end} @lease6_net notrack accept`]
+      ? [`${where} ip ${end} @lease4_net ${verdict}`, `${where} ip6 ${end} @lease6_net ${verdict}`]
       : []),
   ]);
 }
@@ -192,7 +237,7 @@ const inputFromLan = (range: Prefix | null): readonly string[] => [
   'udp dport 53 accept',
   'tcp dport { 53, 80, 443 } accept',
   'icmp type echo-request accept',
-  ...refuse,
+  ...refusing,
 ];
 
 /** The hub is reached at its address in the APN alone: its LAN address is part of the LAN. */
@@ -205,7 +250,14 @@ const inputFromTunnel = (hub: Address): readonly string[] => [
   'icmp type echo-request accept',
   'ct state related accept',
   'ip saddr @members tcp dport { 80, 443 } accept',
-  ...refuse,
+  ...refusing,
+];
+
+/** Replies to what the hub itself asked there: names. */
+const inputFromUplink: readonly string[] = [
+  'ct state invalid drop',
+  'ct state { established, related } ct direction reply accept',
+  'drop',
 ];
 
 /**
@@ -213,12 +265,22 @@ const inputFromTunnel = (hub: Address): readonly string[] => [
  * running flow with its next packet. Where a source may come from is not part of the key: a peer can only send from its
  * own address, the LAN only from its bindings, and both ranges are apart.
  */
-function forward(wan: string | null, range: Prefix | null): readonly string[] {
+function forward(wan: string | null, range: Prefix | null, uplinks: readonly string[]): readonly string[] {
+  const allowed = 'ct original ip saddr . ct original ip daddr @access accept';
+  const uplink = `{ ${uplinks.map((name) => `"${name}"`).join(', ')} }`;
   return [
     'meta nfproto ipv6 reject with icmpx admin-prohibited',
     'ct state invalid drop',
     ...unbound(`iifname "${bridge}" `, range),
-    `iifname { "${bridge}", "${hubDevice}" } oifname { "${bridge}", "${hubDevice}" } ct original ip saddr . ct original ip daddr @access accept`,
+    `iifname { "${bridge}", "${hubDevice}" } oifname { "${bridge}", "${hubDevice}" } ${allowed}`,
+    // An uplink is called and never calls; what it sends unasked is not answered.
+    ...(uplinks.length === 0
+      ? []
+      : [
+          `iifname { "${bridge}", "${hubDevice}" } oifname ${uplink} ct direction original ${allowed}`,
+          `iifname ${uplink} oifname { "${bridge}", "${hubDevice}" } ct direction reply ${allowed}`,
+          `iifname ${uplink} drop`,
+        ]),
     ...(wan === null
       ? []
       : [
@@ -227,7 +289,7 @@ function forward(wan: string | null, range: Prefix | null): readonly string[] {
           `iifname "${wan}" oifname "${bridge}" ct direction reply ct original ip saddr @internet accept`,
           `iifname "${wan}" drop`,
         ]),
-    ...refuse,
+    ...refusing,
   ];
 }
 
@@ -245,19 +307,23 @@ function unbound(where: string, range: Prefix | null): readonly string[] {
 }
 
 function rejecting(match: string): readonly string[] {
-  return refuse.map((verdict) => `${match} ${verdict}`);
+  return refusing.map((verdict) => `${match} ${verdict}`);
 }
 
-/** LAN devices appear under their own APN address, unknown ones under the hub's. */
-function sourceNat({ lan, network }: Config, wan: string | null): readonly string[] {
-  if (lan === null) return [];
+/** LAN devices appear under their own APN address, unknown ones under the hub's; all of us behind an uplink's one address. */
+function sourceNat({ lan, network, uplinks }: Config, wan: string | null): readonly string[] {
   const hub: Address = hubAddress(network);
   return [
-    `oifname "${hubDevice}" ip saddr ${lan.range} snat ip to ip saddr map @identity`,
-    `oifname "${hubDevice}" ip saddr ${lan.range} snat ip to ${hub}`,
-    // A LAN device's source port 51820 must not become ours: replies from members would go to it (port shadowing).
-    `oifname "${wan}" ip saddr ${lan.range} meta l4proto { tcp, udp } masquerade to :20000-51000`,
-    `oifname "${wan}" ip saddr ${lan.range} masquerade`,
+    ...uplinks.map((one) => `oifname "${uplinkDevice(one)}" snat ip to ${one.address}`),
+    ...(lan === null
+      ? []
+      : [
+          `oifname "${hubDevice}" ip saddr ${lan.range} snat ip to ip saddr map @identity`,
+          `oifname "${hubDevice}" ip saddr ${lan.range} snat ip to ${hub}`,
+          // A LAN device's source port 51820 must not become ours: replies from members would go to it (port shadowing).
+          `oifname "${wan}" ip saddr ${lan.range} meta l4proto { tcp, udp } masquerade to :20000-51000`,
+          `oifname "${wan}" ip saddr ${lan.range} masquerade`,
+        ]),
   ];
 }
 
@@ -290,6 +356,9 @@ export function declarations(chains: readonly Chain[]): readonly string[] {
       const of = data === null ? type : `${type} : ${data}`;
       return `add ${noun} inet ${table} ${name} { type ${of};${flags.length === 0 ? '' : ` flags ${flags.join(',')};`} }`;
     }),
+    ...meters.map(
+      ({ name, type }) => `add set inet ${table} ${name} { type ${type}; flags dynamic,timeout; ${meterBounds} }`,
+    ),
     ...chains.map(({ name, base: hook }) =>
       hook === null
         ? `add chain inet ${table} ${name}`

@@ -1,10 +1,17 @@
 // WireGuard: the devices the hub needs, and the changes that make the kernel's devices equal to them.
-import { type Address, hostPrefix, type Prefix } from '../../model/address.ts';
+import { type Address, hostPrefix, isLiteral, type Prefix } from '../../model/address.ts';
 import { type Config, listenPort } from '../../model/config.ts';
 import type { PresharedKey, PrivateKey, PublicKey } from '../../model/key.ts';
+import { claimed } from '../../model/roles.ts';
+import { type UplinkPeer, uplinkDevice } from '../../model/uplink.ts';
 
 /** The hub's device. Uplinks are apn1 and up. */
 export const hubDevice = 'apn0';
+
+export interface Endpoint {
+  readonly address: Address;
+  readonly port: number;
+}
 
 export interface Peer {
   readonly publicKey: PublicKey;
@@ -13,17 +20,21 @@ export interface Peer {
   readonly allowedIps: readonly Prefix[];
   /** Seconds; 0: off. */
   readonly keepalive: number;
+  /** Where to call it; null: it calls, or where it is stays as it is. */
+  readonly endpoint: Endpoint | null;
 }
 
 export interface WireguardDevice {
   readonly name: string;
   readonly privateKey: PrivateKey;
+  /** 0: any. */
   readonly listenPort: number;
   readonly peers: ReadonlyMap<PublicKey, Peer>;
 }
 
 export interface ObservedPeer extends Peer {
-  readonly endpoint: { readonly address: Address; readonly port: number } | null;
+  /** Where it was last told to be called; it may have moved since. Null: nobody said. */
+  readonly configured: Endpoint | null;
   /** Wall clock, milliseconds; null: never. */
   readonly lastHandshake: number | null;
   readonly rxBytes: number;
@@ -48,26 +59,61 @@ export type WireguardOperation =
       readonly privateKey: PrivateKey;
       readonly listenPort: number;
     }
-  /** Adds peers, or replaces what is said of them; endpoint, session and counters of a known peer stay. */
+  /**
+   * Adds peers, or replaces what is said of them; session and counters of a known peer stay, and so does its endpoint
+   * where none is given.
+   */
   | { readonly kind: 'wireguard.set-peers'; readonly device: string; readonly peers: readonly Peer[] };
 
 export interface WireguardInput {
   readonly config: Config;
   readonly hubPrivateKey: PrivateKey;
   readonly presharedKeys: ReadonlyMap<string, PresharedKey>;
+  /** By the uplink's id. */
+  readonly uplinkKeys: ReadonlyMap<string, PrivateKey>;
 }
 
-export function compileWireguard({ config, hubPrivateKey, presharedKeys }: WireguardInput): DesiredWireguard {
+/** @param found Addresses of the host names among the endpoints. */
+export function compileWireguard(
+  { config, hubPrivateKey, presharedKeys, uplinkKeys }: WireguardInput,
+  found: ReadonlyMap<string, Address> = new Map(),
+): DesiredWireguard {
   const disabled = new Set(config.members.filter((one) => one.disabled).map(({ id }) => id));
   const devices = config.devices.filter(({ member }) => !disabled.has(member));
-  const peers = new Map<PublicKey, Peer>();
-  for (const { publicKey, address, presharedKey } of [...config.servers, ...devices]) {
+  const known = claimed(config) ? [...config.servers, ...devices] : [];
+  const peers = known.map((one) => ({
+    ...{ publicKey: one.publicKey, presharedKey: one.presharedKey },
+    ...{ allowedIps: [hostPrefix(one.address)], keepalive: 0, endpoint: null },
+  }));
+  return [
+    { name: hubDevice, privateKey: hubPrivateKey, listenPort, peers: keyed(peers, presharedKeys) },
+    ...(claimed(config) ? config.uplinks : []).flatMap((one) => {
+      const privateKey = uplinkKeys.get(one.id);
+      if (privateKey === undefined) return [];
+      const called = one.peers.map((peer) => ({ ...peer, endpoint: endpointOf(peer.endpoint, found) }));
+      return [{ name: uplinkDevice(one), privateKey, listenPort: 0, peers: keyed(called, presharedKeys) }];
+    }),
+  ];
+}
+
+/** A host name without an address yet is called nowhere. */
+function endpointOf({ host, port }: UplinkPeer['endpoint'], found: ReadonlyMap<string, Address>): Endpoint | null {
+  const address = isLiteral(host) ? host : found.get(host);
+  return address === undefined ? null : { address, port };
+}
+
+/** A peer whose preshared key cannot be read stays out rather than going without. */
+function keyed(
+  peers: readonly (Omit<Peer, 'presharedKey'> & { readonly presharedKey: string | null })[],
+  presharedKeys: ReadonlyMap<string, PresharedKey>,
+): ReadonlyMap<PublicKey, Peer> {
+  const known = new Map<PublicKey, Peer>();
+  for (const { publicKey, presharedKey, allowedIps, keepalive, endpoint } of peers) {
     const key = presharedKey === null ? null : presharedKeys.get(presharedKey);
-    // A peer whose preshared key cannot be read stays out rather than going without.
     if (key === undefined) continue;
-    peers.set(publicKey, { publicKey, presharedKey: key, allowedIps: [hostPrefix(address)], keepalive: 0 });
+    known.set(publicKey, { publicKey, presharedKey: key, allowedIps, keepalive, endpoint });
   }
-  return [{ name: hubDevice, privateKey: hubPrivateKey, listenPort, peers }];
+  return known;
 }
 
 /** Removals come first: a right taken away is gone before anything is given. */
@@ -85,13 +131,30 @@ function planDevice(device: WireguardDevice, now: ObservedWireguardDevice | unde
   const gone = [...(now?.peers.keys() ?? [])].filter((key) => !device.peers.has(key));
   if (gone.length > 0) operations.push({ kind: 'wireguard.remove-peers', device: device.name, peers: gone });
   const sameKey = now?.privateKey?.equals(device.privateKey) === true;
-  if (!sameKey || now?.listenPort !== device.listenPort) {
+  if (!sameKey || !samePort(device, now.listenPort)) {
     const { name, privateKey, listenPort: port } = device;
     operations.push({ kind: 'wireguard.configure', device: name, privateKey, listenPort: port });
   }
-  const changed = [...device.peers.values()].filter((peer) => !samePeer(peer, now?.peers.get(peer.publicKey)));
+  const changed = [...device.peers.values()].flatMap((peer) => {
+    const there = now?.peers.get(peer.publicKey);
+    const called = isCalled(peer, there);
+    if (!called && samePeer(peer, there)) return [];
+    return [called ? peer : { ...peer, endpoint: null }];
+  });
   if (changed.length > 0) operations.push({ kind: 'wireguard.set-peers', device: device.name, peers: changed });
   return operations;
+}
+
+/** Any port will do where none is asked for, but the hub's. */
+function samePort(device: WireguardDevice, now: number): boolean {
+  return device.listenPort === 0 ? now !== listenPort : now === device.listenPort;
+}
+
+/** Whether it has to be told where to call: not when it has only moved since it was told. */
+function isCalled({ endpoint }: Peer, now: ObservedPeer | undefined): boolean {
+  if (endpoint === null) return false;
+  const told = now?.configured;
+  return told == null || told.address !== endpoint.address || told.port !== endpoint.port;
 }
 
 function samePeer(desired: Peer, now: Peer | undefined): boolean {

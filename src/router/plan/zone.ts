@@ -3,6 +3,8 @@ import { type Binding, bindings, grants } from '../../model/access.ts';
 import { type Address, hostPrefix, type Prefix } from '../../model/address.ts';
 import { hubAddress } from '../../model/addressing.ts';
 import type { Config } from '../../model/config.ts';
+import { claimed } from '../../model/roles.ts';
+import { addressOf, destinations, relayedDomains } from '../../model/uplink.ts';
 import type { Zone, ZoneClient, ZoneHost } from '../../model/zone.ts';
 
 /** Everything of the zone but the serial, which depends on the zone it replaces. */
@@ -21,9 +23,12 @@ export function compileZone(config: Config, leased: readonly Binding[]): Desired
     version: 1,
     domain: config.network.domain,
     listen: lan === null ? [hub] : [lan.address, hub],
-    relay,
-    reverse: lan === null ? [config.network.range] : [config.network.range, lan.range],
-    hosts: hosts(config, leased),
+    relay: claimed(config) ? relay : null,
+    reverse: [config.network.range, ...(lan === null ? [] : [lan.range]), ...config.uplinks.flatMap(destinations)],
+    relays: config.uplinks.flatMap((one) =>
+      relayedDomains(one, config.network).map((domain) => ({ domain, servers: one.dns.servers })),
+    ),
+    hosts: claimed(config) ? hosts(config, leased) : [],
     extra: config.names.map((one) =>
       one.type === 'A'
         ? { name: one.name, type: 'A', address: one.address }
@@ -34,7 +39,7 @@ export function compileZone(config: Config, leased: readonly Binding[]): Desired
 }
 
 function hosts(config: Config, leased: readonly Binding[]): readonly ZoneHost[] {
-  const { applications, devices, lanDevices, members, servers } = config;
+  const { applications, devices, lanDevices, members, servers, uplinks } = config;
   const labels = new Map(applications.map(({ id, label }) => [id, label]));
   const owners = new Map(members.map(({ id, label }) => [id, label]));
   // The last binding of a device is the address it has been given most recently.
@@ -56,6 +61,16 @@ function hosts(config: Config, leased: readonly Binding[]): readonly ZoneHost[] 
       application: null,
       lan: present.get(id) ?? address,
     })),
+    ...uplinks.flatMap((uplink) =>
+      uplink.peers.flatMap((peer): readonly ZoneHost[] => {
+        const address = addressOf(peer);
+        if (peer.label === null || address === null) return [];
+        const name = `${peer.label}.${uplink.label}`;
+        // Tunnel peers send to the hub only what is in the APN's range.
+        if (peer.alias === null) return [{ name, address, application: null, lan: null }];
+        return [{ name, address: peer.alias, application: null, lan: address }];
+      }),
+    ),
   ];
 }
 
@@ -68,9 +83,11 @@ function clients(config: Config, leased: readonly Binding[], hub: Address): read
   );
   // Others see a LAN device under its identity, not under its LAN address.
   const seenAs = (from: Prefix) => identities.get(from.slice(0, from.indexOf('/')) as Address) ?? from;
-  // Grants are made from and to exactly the prefixes that clients are listed under.
+  const { lan } = config;
+  // Grants are made from and to exactly the prefixes that clients are listed under, and from the whole LAN.
   const reach = Map.groupBy(all, ({ from }) => from);
   const reachedBy = Map.groupBy(all, ({ to }) => to);
+  const wholeLan = lan === null ? [] : (reach.get(lan.range) ?? []);
   const client = (
     source: Prefix,
     side: ZoneClient['side'],
@@ -81,10 +98,9 @@ function clients(config: Config, leased: readonly Binding[], hub: Address): read
     side,
     application,
     hub: hubIs,
-    reach: unique((reach.get(source) ?? []).map(({ to }) => to)),
+    reach: unique([...(reach.get(source) ?? []), ...(side === 'lan' ? wholeLan : [])].map(({ to }) => to)),
     reachedBy: unique([seenAs(source), ...(reachedBy.get(source) ?? []).map(({ from }) => seenAs(from))]),
   });
-  const { lan } = config;
   return [
     ...config.applications.map(({ range, label }) => client(range, 'tunnel', label, hub)),
     ...config.devices.map(({ address }) => client(hostPrefix(address), 'tunnel', null, hub)),
