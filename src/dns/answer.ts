@@ -3,7 +3,8 @@ import { parentName, type WireName } from './names.ts';
 import { parseQuery, type Query, typeIxfr } from './query.ts';
 import { authoritative, encodeBody, type Prebuilt, pointer, rcode } from './records.ts';
 import { resolve } from './resolve.ts';
-import type { Table } from './tree.ts';
+import type { Foreign, Table } from './tree.ts';
+import { holds, type View } from './view.ts';
 
 /** Bytes to send back, or: ask the relay, or: say nothing. */
 export type Answer = Buffer | 'relay' | 'drop';
@@ -39,6 +40,9 @@ export function answer(table: Table, source: string, packet: Buffer, transport: 
   if (query.type === typeAxfr || query.type === typeIxfr) return plain(packet, query, rcode.refused, transport);
   const zone = enclosing(table, query.key);
   if (zone === null) {
+    const foreign = foreignFor(table, query.key);
+    // Nobody else is asked for them: what a hosted network calls its machines is no business of the Internet.
+    if (foreign !== null) return mayAsk(view, foreign) ? 'relay' : plain(packet, query, rcode.nxDomain, transport);
     return query.labels === 1 ? plain(packet, query, rcode.nxDomain, transport) : 'relay';
   }
   const kind = table.cuts.get(zone);
@@ -63,6 +67,20 @@ export function failure(packet: Buffer, transport: Transport): Buffer {
 function enclosing(table: Table, name: WireName): WireName | null {
   for (let at = name; at.length > 1; at = parentName(at)) if (table.cuts.has(at)) return at;
   return null;
+}
+
+/** The longest foreign domain that holds the name. */
+export function foreignFor(table: Table, name: WireName): Foreign | null {
+  if (table.foreign.size === 0) return null;
+  for (let at = name; at.length > 1; at = parentName(at)) {
+    const found = table.foreign.get(at);
+    if (found !== undefined) return found;
+  }
+  return null;
+}
+
+function mayAsk(view: View | null, { servers }: Foreign): boolean {
+  return view !== null && servers.some(({ number }) => holds(view.reach, number));
 }
 
 /** RFC 6761 §6.3: the loopback addresses, for every name in it. */

@@ -42,6 +42,8 @@ interface Port {
   waiting: Buffer[];
 }
 
+type Target = NonNullable<Zone['relay']>;
+
 export class Relay {
   private target: Zone['relay'] | null = null;
   private readonly limits: RelayLimits;
@@ -103,7 +105,7 @@ export class Relay {
     this.sweep();
   }
 
-  private askUdp(pending: Pending, target: Zone['relay']): void {
+  private askUdp(pending: Pending, target: Target): void {
     const index = this.randomNumber() % this.limits.sockets;
     let port = this.ports[index];
     if (port === undefined || port.uses >= this.limits.usesPerSocket) {
@@ -120,7 +122,7 @@ export class Relay {
     else port.waiting.push(pending.query);
   }
 
-  private open(target: Zone['relay']): Port {
+  private open(target: Target): Port {
     const socket = createSocket(target.address.includes(':') ? 'udp6' : 'udp4');
     const port: Port = { socket, pending: new Map(), uses: 0, connected: false, waiting: [] };
     socket.on('message', (reply, from) => {
@@ -154,7 +156,7 @@ export class Relay {
     }
   }
 
-  private askTcp(pending: Pending, target: Zone['relay']): void {
+  private askTcp(pending: Pending, target: Target): void {
     const id = this.randomNumber();
     pending.query.writeUInt16BE(id, 0);
     this.tcpCount++;

@@ -1,6 +1,8 @@
 // The sockets of all local addresses, and the table they answer from: the only state of this program.
-import { type Answer, answer, failure, type Transport } from './answer.ts';
+import type { Address } from '../model/address.ts';
+import { type Answer, answer, failure, foreignFor, type Transport } from './answer.ts';
 import { Binding } from './binding.ts';
+import { parseQuery } from './query.ts';
 import { Relay, type RelayLimits, relayLimits } from './relay.ts';
 import { Connections, openTcp, type TcpLimits, tcpLimits } from './tcp.ts';
 import { degrade, type Table } from './tree.ts';
@@ -18,12 +20,19 @@ export interface ServerOptions {
   readonly log: (line: string) => void;
   readonly relay?: Partial<RelayLimits>;
   readonly tcp?: Partial<TcpLimits>;
+  /** Where servers of foreign domains listen. */
+  readonly foreignPort?: number;
 }
+
+/** A foreign server may be far away, and there may be a second one to ask. */
+const foreignLimits: RelayLimits = { ...relayLimits, timeout: 2500, inFlight: 512, sockets: 4, tcp: 16 };
 
 export class Server implements Responder {
   private table: Table = degrade(null);
   private readonly options: ServerOptions;
   private readonly relayed: Relay;
+  /** To servers of foreign domains, by their address. */
+  private readonly others = new Map<string, Relay>();
   private readonly connections: Connections;
   private readonly bindings = new Map<string, readonly Binding[]>();
   private failures = 0;
@@ -38,6 +47,18 @@ export class Server implements Responder {
   use(table: Table): void {
     this.table = table;
     this.relayed.use(table.relay);
+    const wanted = new Set([...table.foreign.values()].flatMap(({ servers }) => servers.map(({ address }) => address)));
+    for (const [address, relay] of this.others) {
+      if (wanted.has(address as Address)) continue;
+      relay.close();
+      this.others.delete(address);
+    }
+    for (const address of wanted) {
+      if (this.others.has(address)) continue;
+      const relay = new Relay({ ...foreignLimits, ...this.options.relay });
+      relay.use({ address, port: this.options.foreignPort ?? 53 });
+      this.others.set(address, relay);
+    }
     for (const [address, bindings] of this.bindings) {
       if (table.listen.includes(address)) continue;
       for (const binding of bindings) binding.close();
@@ -78,9 +99,33 @@ export class Server implements Responder {
 
   relay(source: string, packet: Buffer, transport: Transport, done: (reply: Buffer) => void): void {
     try {
-      this.relayed.ask(source, packet, transport, (reply) => done(reply ?? failure(packet, transport)));
+      this.ask(this.relaysFor(packet), source, packet, transport, done);
     } catch (error) {
       this.failed(packet, error);
+    }
+  }
+
+  private relaysFor(packet: Buffer): readonly Relay[] {
+    const query = parseQuery(packet);
+    const foreign = query === null ? null : foreignFor(this.table, query.key);
+    if (foreign === null) return [this.relayed];
+    return foreign.servers.flatMap(({ address }) => this.others.get(address) ?? []);
+  }
+
+  /** One after the other; nobody else is asked when all of them are silent. */
+  private ask(
+    [first, ...more]: readonly Relay[],
+    source: string,
+    packet: Buffer,
+    transport: Transport,
+    done: (reply: Buffer) => void,
+  ): void {
+    if (first === undefined) setImmediate(done, failure(packet, transport));
+    else {
+      first.ask(source, packet, transport, (reply) => {
+        if (reply === null) this.ask(more, source, packet, transport, done);
+        else done(reply);
+      });
     }
   }
 
@@ -92,7 +137,7 @@ export class Server implements Responder {
   close(): void {
     for (const binding of [...this.bindings.values()].flat()) binding.close();
     this.bindings.clear();
-    this.relayed.close();
+    for (const relay of [this.relayed, ...this.others.values()]) relay.close();
     this.connections.close();
   }
 }

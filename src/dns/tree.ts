@@ -42,12 +42,19 @@ export interface Node {
 /** Where one of our zones begins. `absent` is a name we deny with everything below it. */
 export type Cut = 'zone' | 'localhost' | 'absent';
 
+/** Who is asked for names of a foreign domain; whoever reaches none of them sees none of its names. */
+export interface Foreign {
+  readonly servers: readonly { readonly address: Address; readonly number: number }[];
+}
+
 export interface Table {
   /** Names of the zone are SERVFAIL: the file is missing or broken. */
   readonly broken: boolean;
   readonly serial: number;
   readonly domain: string;
   readonly relay: Zone['relay'] | null;
+  /** Foreign domains with servers of their own. */
+  readonly foreign: ReadonlyMap<WireName, Foreign>;
   readonly listen: readonly string[];
   /** Null: nobody is known, nobody is refused. */
   readonly sources: Sources | null;
@@ -104,6 +111,7 @@ export function compile(zone: Zone): Table {
   for (const alias of aliases) alias.node = find(nodes, wireName(alias.target));
   return {
     ...{ broken: false, serial: zone.serial, domain: zone.domain, relay: zone.relay, listen: zone.listen },
+    foreign: foreignOf(zone),
     ...{ sources: compileSources(zone.clients), cuts, nodes, soa: encodeSoa(zone.domain, zone.serial) },
   };
 }
@@ -116,9 +124,14 @@ export function degrade(last: Table | null): Table {
   const domain = last?.domain ?? 'apn';
   return {
     ...{ broken: true, serial: 0, domain, relay: last?.relay ?? null, listen: last?.listen ?? [] },
+    foreign: last?.foreign ?? new Map(),
     ...{ sources: last?.sources ?? null, cuts: last?.cuts ?? zoneCuts(domain, []) },
     ...{ nodes: new Map(), soa: encodeSoa(domain, 0) },
   };
+}
+
+function foreignOf({ relays = [] }: Zone): ReadonlyMap<WireName, Foreign> {
+  return new Map(relays.map(({ domain, servers }) => [wireName(domain), { servers: servers.map(toPlace) }]));
 }
 
 /** Our zones; where one lies in another, only the outer one counts, so that every name has one zone. */

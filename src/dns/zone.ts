@@ -2,7 +2,7 @@
 import { type Address, parseAddress, parsePrefix, prefixLength, shorten } from '../model/address.ts';
 import { InvalidInput } from '../model/errors.ts';
 import { reservedLabels } from '../model/name.ts';
-import type { Zone, ZoneClient, ZoneExtra, ZoneHost } from '../model/zone.ts';
+import type { Zone, ZoneClient, ZoneExtra, ZoneHost, ZoneRelay } from '../model/zone.ts';
 
 /**
  * @throws InvalidInput naming the field. Written by hand, not with the schema library: that would cost this program
@@ -26,15 +26,20 @@ export function parseZone(text: string): Zone {
   };
   const zone = record(value, '', [
     ...['version', 'serial', 'domain', 'listen', 'relay', 'reverse', 'hosts', 'extra', 'clients'],
+    // A router of before it was there writes none.
+    ...(hasRelays(value) ? ['relays'] : []),
   ]);
   if (zone.version !== 1) throw new InvalidInput('version', 'Only version 1 is understood.');
-  const relay = record(zone.relay, 'relay', ['address', 'port']);
+  const relay = zone.relay === null ? null : record(zone.relay, 'relay', ['address', 'port']);
   const result: Zone = {
     version: 1,
     serial: integer(zone.serial, 'serial', 0, 2 ** 32 - 1),
     domain: name(zone.domain, 'domain', 'label'),
     listen: list(zone.listen, 'listen', address),
-    relay: { address: address(relay.address, 'relay.address'), port: integer(relay.port, 'relay.port', 1, 65535) },
+    relay:
+      relay === null
+        ? null
+        : { address: address(relay.address, 'relay.address'), port: integer(relay.port, 'relay.port', 1, 65535) },
     reverse: list(zone.reverse, 'reverse', (of, path) => {
       const found = prefix(of, path);
       // Wider ones would take over the reverse names of the Internet.
@@ -42,6 +47,7 @@ export function parseZone(text: string): Zone {
       if (prefixLength(found as never) < least) throw new InvalidInput(path, `${found} is too wide.`);
       return found;
     }),
+    ...(hasRelays(zone) ? { relays: list(zone.relays, 'relays', foreign) } : {}),
     hosts: list(zone.hosts, 'hosts', host),
     extra: list(zone.extra, 'extra', extra),
     clients: list(zone.clients, 'clients', (of, path) => client(of, path, prefix)),
@@ -56,12 +62,31 @@ export function parseZone(text: string): Zone {
     }
     kinds.set(text, type);
   }
+  const domains = new Set<string>();
+  for (const [index, { domain }] of (result.relays ?? []).entries()) {
+    if (domains.has(domain)) throw new InvalidInput(`relays[${index}].domain`, `${domain} is given twice.`);
+    domains.add(domain);
+    if (domain === result.domain || domain.endsWith(`.${result.domain}`)) {
+      throw new InvalidInput(`relays[${index}].domain`, `${domain} is ours.`);
+    }
+  }
   const sources = new Set<string>();
   for (const [index, { source }] of result.clients.entries()) {
     if (sources.has(source)) throw new InvalidInput(`clients[${index}].source`, `${source} is given twice.`);
     sources.add(source);
   }
   return result;
+}
+
+function hasRelays(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, 'relays');
+}
+
+function foreign(value: unknown, path: string): ZoneRelay {
+  const fields = record(value, path, ['domain', 'servers']);
+  const servers = list(fields.servers, `${path}.servers`, address4);
+  if (servers.length < 1 || servers.length > 4) throw new InvalidInput(`${path}.servers`, 'Must be one to four.');
+  return { domain: name(fields.domain, `${path}.domain`), servers };
 }
 
 function host(value: unknown, path: string): ZoneHost {

@@ -106,6 +106,15 @@ test('silence is SERVFAIL, and a late reply harms nobody', async () => {
   expect(outcome(await ask())).toBe('NOERROR');
 });
 
+test('without anywhere to ask, foreign names fail at once and own names go on', async () => {
+  server.use(compile({ ...zone, relay: null }));
+  const begun = performance.now();
+  expect(outcome(await ask())).toBe('SERVFAIL');
+  expect(performance.now() - begun).toBeLessThan(500);
+  expect(outcome(await ask(question('web.apn')))).toBe('NOERROR');
+  expect(upstream.queries).toEqual([]);
+});
+
 test('with the relay down, foreign names fail at once and own names go on', async () => {
   upstream.close();
   const begun = performance.now();

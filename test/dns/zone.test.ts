@@ -8,6 +8,11 @@ test('a good file is read as it is', () => {
   expect(parseZone(JSON.stringify(sample))).toEqual(sample);
 });
 
+test('foreign domains may be there', () => {
+  const relays = [{ domain: 'corp.example.net', servers: ['10.9.0.53', '10.9.0.54'] }];
+  expect(parseZone(JSON.stringify({ ...sample, relays }))).toEqual({ ...sample, relays });
+});
+
 /** The path of the error after one change at a path such as `hosts.0.name`. */
 function pathOf(change: string, value: unknown): string {
   const copy = JSON.parse(JSON.stringify(sample));
@@ -48,6 +53,7 @@ test.each([
   ['listen.0', '010.0.0.1', 'listen[0]'],
   ['listen.1', '0:0:0:0:0:0:0:1', 'listen[1]'],
   ['listen.1', 'fe80::1%lan0', 'listen[1]'],
+  ['relay', 'none', 'relay'],
   ['relay.port', 0, 'relay.port'],
   ['relay.address', 'unbound', 'relay.address'],
   ['relay.extra', 1, 'relay.extra'],
@@ -80,6 +86,15 @@ test.each([
   ['clients.1.hub', null, 'clients[1].hub'],
   ['clients.1.reach.1', '172.16.10.1/24', 'clients[1].reach[1]'],
   ['clients.1.reachedBy', 'all', 'clients[1].reachedBy'],
+  ['relays', {}, 'relays'],
+  ['relays', [{ domain: 'corp.test' }], 'relays[0].servers'],
+  ['relays', [{ domain: 'corp.test', servers: [] }], 'relays[0].servers'],
+  ['relays', [{ domain: 'corp.test', servers: Array(5).fill('10.9.0.53') }], 'relays[0].servers'],
+  ['relays', [{ domain: 'corp.test', servers: ['fd00::53'] }], 'relays[0].servers[0]'],
+  ['relays', [{ domain: 'Corp.test', servers: ['10.9.0.53'] }], 'relays[0].domain'],
+  ['relays', [{ domain: 'apn', servers: ['10.9.0.53'] }], 'relays[0].domain'],
+  ['relays', [{ domain: 'db.apn', servers: ['10.9.0.53'] }], 'relays[0].domain'],
+  ['relays', Array(2).fill({ domain: 'corp.test', servers: ['10.9.0.53'] }), 'relays[1].domain'],
   ['constructor', 1, 'constructor'],
 ] as const)('%s = %j is refused at %s', (change, value, path) => {
   expect(pathOf(change, value)).toBe(path);
