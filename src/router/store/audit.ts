@@ -1,4 +1,4 @@
-// The audit log and what else grows with time: entries in, and the oldest out.
+// The audit log and what else grows with time: entries in and read again, and the oldest out.
 import type { DatabaseSync } from 'node:sqlite';
 
 /** What an entry is about; each kind has a bound of its own, so that traffic does not push out who did what. */
@@ -25,6 +25,49 @@ export function writeAudit(database: DatabaseSync, at: number, kind: AuditKind, 
   for (const { actor, event, body } of entries) insert.run(at, actor, event, JSON.stringify(body), kind);
 }
 
+/** An entry as it was kept. */
+export interface Kept extends AuditEntry {
+  /** Grows with time. */
+  readonly id: number;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly kind: AuditKind;
+}
+
+export interface AuditQuery {
+  readonly kind?: AuditKind;
+  /** What this member did, and what is about him. */
+  readonly member?: string;
+  /** Ids: only entries older, or only newer, than that one. */
+  readonly before?: number;
+  readonly after?: number;
+  readonly limit: number;
+}
+
+/** The newest first; with `after` the oldest first. */
+export function readAudit(database: DatabaseSync, query: AuditQuery): readonly Kept[] {
+  const { kind, member, before, after, limit } = query;
+  const conditions: string[] = [];
+  const values: (string | number)[] = [];
+  const where = (condition: string, ...more: (string | number)[]) => {
+    conditions.push(condition);
+    values.push(...more);
+  };
+  if (kind !== undefined) where('kind = ?', kind);
+  if (member !== undefined) where("(actor = ? OR json_extract(body, '$.member') = ?)", member, member);
+  if (before !== undefined) where('id < ?', before);
+  if (after !== undefined) where('id > ?', after);
+  const filter = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`;
+  const order = after === undefined ? 'DESC' : 'ASC';
+  const rows = database.prepare(`SELECT * FROM audit ${filter} ORDER BY id ${order} LIMIT ?`).all(...values, limit);
+  return (rows as unknown as (Omit<Kept, 'body'> & { body: string })[]).map(
+    ({ id, at, kind: of, actor, event, body }) => ({
+      ...{ id, at, kind: of, actor, event },
+      body: JSON.parse(body) as Kept['body'],
+    }),
+  );
+}
+
 /** Entries made by a change of the configuration or of leases. */
 export function kindOf(event: string): AuditKind {
   return event.startsWith('lease ') ? 'lease' : 'act';
@@ -43,6 +86,7 @@ export function forgetAudit(database: DatabaseSync): void {
 export function forget(database: DatabaseSync): void {
   const run = (sql: string, limit: number) => database.prepare(sql).run(limit);
   run('DELETE FROM change WHERE revision <= (SELECT max(revision) FROM revision) - ?', kept.revisions);
+  run('DELETE FROM kept WHERE revision <= (SELECT max(revision) FROM revision) - ?', kept.revisions);
   run('DELETE FROM revision WHERE revision <= (SELECT max(revision) FROM revision) - ?', kept.revisions);
   run(
     'DELETE FROM lease WHERE ended_at IS NOT NULL AND id IN (SELECT id FROM lease WHERE ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT -1 OFFSET ?)',

@@ -3,9 +3,10 @@ import { type Config, type ListNoun, listNouns, singleNouns } from '../../model/
 
 /** An object as it is written: JSON with its sealed fields still in it. */
 export type Body = Readonly<Record<string, unknown>>;
+export type Noun = ListNoun | (typeof singleNouns)[number];
 /** One object that a save adds, changes or removes; null where it is not. */
 export interface Difference {
-  readonly noun: string;
+  readonly noun: Noun;
   readonly id: string;
   readonly before: Body | null;
   readonly after: Body | null;

@@ -1,8 +1,9 @@
 // The configuration's objects and their sealed values: to and from the database.
 import type { DatabaseSync } from 'node:sqlite';
 import { initialConfig, type ListNoun, listNouns } from '../../model/config.ts';
-import { decodeKey, encodeKey } from '../../model/key.ts';
 import type { Body, Difference } from './differences.ts';
+import { isSealed, presharedKeyIds, publicKeys, withKeys, withoutKeys } from './sealed.ts';
+import { keep } from './history.ts';
 import { type StoreKey, seal, unseal } from './secrets.ts';
 
 export interface Vault {
@@ -17,8 +18,6 @@ export interface Damaged {
   readonly label: string;
 }
 
-const sealedNouns: readonly ListNoun[] = ['servers', 'devices'];
-
 export function writeSecret({ database, storeKey }: Vault, column: string, row: string, value: Uint8Array): void {
   database
     .prepare('INSERT OR REPLACE INTO secret (row, column, sealed) VALUES (?, ?, ?)')
@@ -26,30 +25,34 @@ export function writeSecret({ database, storeKey }: Vault, column: string, row: 
 }
 
 /** Writes one changed object with what it replaced; what belongs to an object that goes, goes with it. */
-export function writeObject(vault: Vault, revision: number, { noun, id, before, after }: Difference): void {
+export function writeObject(vault: Vault, revision: number, difference: Difference): void {
   const { database } = vault;
-  const sealed = (sealedNouns as readonly string[]).includes(noun);
-  const bodyBefore = before === null ? null : JSON.stringify(sealed ? withoutKey(before) : before);
-  const bodyAfter = after === null ? null : JSON.stringify(sealed ? withoutKey(after) : after);
+  const { noun, id, before, after } = difference;
+  keep(vault, revision, difference);
+  const sealed = isSealed(noun);
+  const bodyBefore = before === null ? null : JSON.stringify(sealed ? withoutKeys(before) : before);
+  const bodyAfter = after === null ? null : JSON.stringify(sealed ? withoutKeys(after) : after);
   database
     .prepare('INSERT INTO change (revision, noun, id, before, after) VALUES (?, ?, ?, ?, ?)')
     .run(revision, noun, id, bodyBefore, bodyAfter);
   if (bodyAfter === null) {
     database.prepare('DELETE FROM object WHERE noun = ? AND id = ?').run(noun, id);
+    if (id === '') return;
     database.prepare('DELETE FROM secret WHERE row = ?').run(id);
     database.prepare('DELETE FROM ticket WHERE owner = ?').run(id);
     database.prepare('DELETE FROM knock WHERE peer = ?').run(id);
-    const presharedKey = before?.['presharedKey'];
-    if (typeof presharedKey === 'string') database.prepare('DELETE FROM secret WHERE row = ?').run(presharedKey);
+    for (const key of presharedKeyIds(before)) database.prepare('DELETE FROM secret WHERE row = ?').run(key);
     return;
   }
   database.prepare('INSERT OR REPLACE INTO object (noun, id, body) VALUES (?, ?, ?)').run(noun, id, bodyAfter);
   if (noun === 'members' && before !== null && rightsOf(before) !== rightsOf(after))
-    database.prepare("DELETE FROM ticket WHERE owner = ? AND kind = 'session'").run(id);
-  const key = after?.['publicKey'];
-  if (sealed && typeof key === 'string') writeSecret(vault, 'public key', id, decodeKey(key, 'public key'));
-  const [old, now] = [before?.['presharedKey'], after?.['presharedKey']];
-  if (typeof old === 'string' && old !== now) database.prepare('DELETE FROM secret WHERE row = ?').run(old);
+    database.prepare("DELETE FROM ticket WHERE owner = ? AND kind IN ('session', 'invite')").run(id);
+  if (!sealed || after === null) return;
+  writeSecret(vault, 'public key', id, publicKeys(after));
+  const now = new Set(presharedKeyIds(after));
+  for (const old of presharedKeyIds(before)) {
+    if (!now.has(old)) database.prepare('DELETE FROM secret WHERE row = ?').run(old);
+  }
 }
 
 /** `column row` → bytes, null where it does not open. */
@@ -81,23 +84,16 @@ export function readObjects(
     const { noun, id, body } = row as { noun: string; id: string; body: string };
     const object = JSON.parse(body) as Record<string, unknown>;
     if (id === '') raw[noun] = object;
-    else if (!sealedNouns.includes(noun as ListNoun)) lists[noun as ListNoun].push(object);
     else {
-      const key = secrets.get(`public key ${id}`);
-      const presharedKey = object['presharedKey'];
-      const opened = presharedKey === null || secrets.get(`preshared key ${String(presharedKey)}`) != null;
-      if (key != null && opened) lists[noun as ListNoun].push({ ...object, publicKey: encodeKey(key) });
+      const whole = isSealed(noun) ? withKeys(noun, id, object, secrets) : object;
+      if (whole !== null) lists[noun as ListNoun].push(whole);
       else damaged.push({ noun: noun as ListNoun, id, label: String(object['label']) });
     }
   }
   return { raw: { ...raw, ...lists }, damaged };
 }
 
-/** Whoever's rights change signs in again. */
+/** Whoever's rights change signs in again; a link to a new password was made for the old rights. */
 function rightsOf(member: Body | null): string {
   return JSON.stringify([member?.['role'], member?.['access'], member?.['disabled']]);
-}
-
-function withoutKey({ publicKey: _, ...rest }: Body): Body {
-  return rest;
 }

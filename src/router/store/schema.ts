@@ -77,12 +77,33 @@ export const migrations: readonly string[] = [
 
   -- The newest TAI64N timestamp seen of each peer: an older handshake is a replay.
   CREATE TABLE knock (
-    peer      TEXT PRIMARY KEY,      -- id of the server or device
-    timestamp BLOB NOT NULL          -- 12 bytes
+    peer      TEXT PRIMARY KEY,      -- SHA-256 of its public key, hex: a new key starts anew
+    timestamp BLOB NOT NULL          -- 12 bytes, and 12 more where a wrong clock was forgotten
   ) STRICT, WITHOUT ROWID;
 
   -- Each kind of entry has a bound of its own, so that traffic does not push out who did what.
   ALTER TABLE audit ADD COLUMN kind TEXT NOT NULL DEFAULT 'act';
   CREATE INDEX audit_kind ON audit (kind, id);
+
+  -- Sealed values that a revision took out or replaced, as they were in "secret": undoing it puts them back.
+  CREATE TABLE kept (
+    revision INTEGER NOT NULL,
+    row      TEXT NOT NULL,
+    column   TEXT NOT NULL,
+    sealed   BLOB NOT NULL,
+    PRIMARY KEY (row, column, revision)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX kept_revision ON kept (revision);
+
+  -- The network edit that is undone unless it is confirmed in time; one row at most. See pending.ts.
+  CREATE TABLE pending (
+    id       TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    summary  TEXT NOT NULL,
+    actor    TEXT NOT NULL,
+    ticket   TEXT NOT NULL,          -- the session or token that may confirm it; empty: the console
+    boot_id  TEXT NOT NULL,
+    deadline INTEGER NOT NULL        -- milliseconds, monotonic clock of boot_id
+  ) STRICT, WITHOUT ROWID;
   `,
 ];

@@ -2,70 +2,40 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { type Config, config as configSchema, parse } from '../../model/config.ts';
+import type { Config } from '../../model/config.ts';
 import { Conflict, InvalidInput } from '../../model/errors.ts';
-import { type PresharedKey, type PrivateKey, Secret } from '../../model/key.ts';
+import type { PresharedKey, PrivateKey } from '../../model/key.ts';
 import type { Lease } from '../../model/lease.ts';
-import { type Problem, problems } from '../../model/rules.ts';
-import { type AuditEntry, type AuditKind, forget, forgetAudit, kindOf, writeAudit } from './audit.ts';
+import {
+  type AuditEntry,
+  type AuditKind,
+  type AuditQuery,
+  forget,
+  forgetAudit,
+  type Kept,
+  kindOf,
+  readAudit,
+  writeAudit,
+} from './audit.ts';
+import { type Contents, checked, collect, copyAside, replaceAll } from './backup.ts';
 import { differences } from './differences.ts';
 import { StoreUnavailable } from './errors.ts';
+import { History, type Kept as KeptValue, revive } from './history.ts';
+import { readKnocks, writeKnocks } from './knocks.ts';
 import { inWholeMilliseconds, readLeases, writeLease } from './leases.ts';
 import { openDatabase, unreadable } from './migrate.ts';
-import { type Damaged, readObjects, readSecrets, type Vault, writeObject, writeSecret } from './objects.ts';
+import { type Vault, writeObject, writeSecret } from './objects.ts';
+import { writePending } from './pending.ts';
 import { copyDatabase, writeProblem } from './read-only.ts';
+import { presharedPeers } from './sealed.ts';
 import { createStoreKey, locked, readStoreKey, type StoreKey, unseal } from './secrets.ts';
-import { type Ticket, type TicketKind, type TicketRequest, Tickets } from './tickets.ts';
+import { readSnapshot } from './snapshot.ts';
+import { type Ticket, Tickets } from './tickets.ts';
+import type { Amendment, SaveOptions, Snapshot, StoreOptions, Transaction } from './transaction.ts';
+import { undo } from './undo.ts';
+import { validated } from './validated.ts';
 
-/** What the router knows at one revision. */
-export interface Snapshot {
-  readonly revision: number;
-  readonly config: Config;
-  /** Objects whose sealed values do not open: they are left out of `config`, and stay in the store as they are. */
-  readonly damaged: readonly Damaged[];
-  readonly hubPrivateKey: PrivateKey;
-  readonly presharedKeys: ReadonlyMap<string, PresharedKey>;
-  readonly leases: readonly Lease[];
-}
-
-/** What a save may do. Everything or nothing is written. */
-export interface Transaction {
-  readonly config: Config;
-  readonly leases: readonly Lease[];
-  put(config: Config): void;
-  putPresharedKey(id: string, key: PresharedKey): void;
-  putLease(lease: Lease): void;
-  /** A sealed value that belongs to the object with this id; null takes it away. */
-  putSecret(row: string, column: string, value: Uint8Array | null): void;
-  /** Uses up a ticket that works once, together with everything else that is saved. */
-  spend(ticket: Ticket): void;
-  /** Makes a ticket together with everything else that is saved. */
-  issue(kind: TicketKind, request: TicketRequest & { readonly text: string }): void;
-  /** Ends all tickets of an owner, of one kind or of every kind. */
-  endTickets(owner: string, kind?: TicketKind, except?: string): void;
-  /** Takes out a damaged object, which `config` does not hold. */
-  dropDamaged(id: string): void;
-  audit(event: string, body: Readonly<Record<string, unknown>>): void;
-}
-
-export interface SaveOptions {
-  readonly actor: string;
-  readonly summary: string;
-  /** Refuse when the configuration has moved on from this revision. */
-  readonly revision?: number;
-  /** The noun and id the caller is editing: problems there are named by the bare field. */
-  readonly editing?: { readonly noun: string; readonly id: string };
-}
-
-export interface StoreOptions {
-  readonly folder: string;
-  /** Wall clock, milliseconds. */
-  readonly now: () => number;
-  readonly makeHubKey: () => PrivateKey;
-  readonly publicKeyOf: (key: PrivateKey) => string;
-  /** A folder in memory: where a copy is opened when the disk cannot be written. */
-  readonly scratch?: string;
-}
+export type { Amendment, SaveOptions, Snapshot, StoreOptions, Transaction } from './transaction.ts';
 
 /** The audit log is cut back with every so many writes. */
 const auditEvery = 100;
@@ -77,6 +47,9 @@ export class Store {
   /** Why the disk cannot be written; null: it can, or could when the store was opened. */
   readonly readOnly: unknown;
   readonly tickets: Tickets;
+  readonly history: History;
+  /** How often each thing has happened to leases since the store was opened: `lease granted`. */
+  readonly leaseEvents = new Map<string, number>();
   readonly #vault: Vault;
   #writes = 0;
   #snapshot: Snapshot;
@@ -90,6 +63,7 @@ export class Store {
     this.#storeKey = existing ?? this.#firstKey(keyFile);
     ({ database: this.#database, readOnly: this.readOnly } = this.#open(join(options.folder, 'router.db')));
     this.#vault = { database: this.#database, storeKey: this.#storeKey };
+    this.history = new History(this.#vault);
     this.tickets = new Tickets(this.#database, this.#storeKey, options.now);
     try {
       this.#snapshot = this.#load();
@@ -145,8 +119,11 @@ export class Store {
     const draft = {
       config: before.config,
       keys: new Map<string, PresharedKey>(),
+      uplinkKeys: new Map<string, PrivateKey>(),
       leases: new Map<string, Lease>(),
       dropped: new Set<string>(),
+      revived: [] as KeptValue[],
+      pending: before.pending,
       /** Writes to be made beside the configuration, in order. */
       also: [] as (() => void)[],
     };
@@ -162,16 +139,19 @@ export class Store {
         draft.config = config;
       },
       putPresharedKey: (id, key) => draft.keys.set(id, key),
+      putUplinkKey: (id, key) => draft.uplinkKeys.set(id, key),
       putLease: (lease) => draft.leases.set(lease.id, inWholeMilliseconds(lease)),
-      putSecret: (row, column, value) => draft.also.push(() => this.#putSecret(row, column, value)),
-      spend: (ticket) => draft.also.push(() => this.#spend(ticket)),
-      issue: (kind, request) => draft.also.push(() => this.tickets.issue(kind, request)),
-      endTickets: (...which) => draft.also.push(() => this.tickets.endAll(...which)),
+      ...this.#amendment(options.actor, draft.also, events),
       dropDamaged: (id) => draft.dropped.add(id),
-      audit: (event, body) => events.push({ actor: options.actor, event, body }),
+      revive: (kept) => draft.revived.push(kept),
+      pend: (pending) => {
+        draft.pending = pending === null ? null : { ...pending, revision: before.revision + 1 };
+      },
     });
+    if (events.length === 0) events.push({ actor: options.actor, event: options.summary, body: {} });
     // A lease alone leaves the configuration as it is, and is in a hurry.
-    const config = draft.config === before.config ? before.config : this.#validated(draft.config, options);
+    const config = draft.config === before.config ? before.config : this.#validated(draft.config, options.editing);
+    if (draft.pending !== null && draft.pending === before.pending) this.#checkUndo(draft.pending.revision, config);
     const revision = before.revision + 1;
     this.#write(() => {
       const at = this.#options.now();
@@ -179,40 +159,98 @@ export class Store {
       this.#database
         .prepare('INSERT INTO revision (revision, at, actor, summary) VALUES (?, ?, ?, ?)')
         .run(revision, at, options.actor, options.summary);
-      for (const [id, key] of draft.keys) writeSecret(this.#vault, 'preshared key', id, key.reveal());
+      // First, because it keeps what was there before.
       for (const one of changes) writeObject(this.#vault, revision, one);
+      for (const one of draft.revived) revive(this.#vault, one);
+      for (const [id, key] of draft.keys) writeSecret(this.#vault, 'preshared key', id, key.reveal());
+      for (const [id, key] of draft.uplinkKeys) writeSecret(this.#vault, 'private key', id, key.reveal());
       for (const write of draft.also) write();
+      if (draft.pending !== before.pending) writePending(this.#database, draft.pending);
       for (const lease of draft.leases.values()) writeLease(this.#database, lease);
       for (const id of draft.dropped) {
         this.#database.prepare('DELETE FROM object WHERE id = ?').run(id);
         this.#database.prepare('DELETE FROM secret WHERE row = ?').run(id);
       }
-      for (const event of events) writeAudit(this.#database, at, kindOf(event.event), [event]);
+      for (const event of events) this.#log(at, kindOf(event.event), [event]);
       this.#forget();
     });
-    const used = new Set([...config.servers, ...config.devices].map(({ presharedKey }) => presharedKey));
+    const used = new Set(presharedPeers(config).map(({ presharedKey }) => presharedKey));
+    const uplinks = new Set(config.uplinks.map(({ id }) => id));
     this.#snapshot = {
       ...before,
       revision,
       config,
+      pending: draft.pending,
       damaged: before.damaged.filter(({ id }) => !draft.dropped.has(id)),
       presharedKeys: new Map([...before.presharedKeys, ...draft.keys].filter(([id]) => used.has(id))),
+      uplinkKeys: new Map([...before.uplinkKeys, ...draft.uplinkKeys].filter(([id]) => uplinks.has(id))),
       leases: [...before.leases.filter(({ id }) => !draft.leases.has(id)), ...draft.leases.values()].filter(
         ({ end }) => end === null,
       ),
     };
+    if (draft.revived.length > 0) this.#snapshot = this.#load();
     return { result, revision };
   }
 
+  /** What makes another box the same hub, see backup.ts. */
+  contents(): Contents {
+    return collect(this.#vault, this.#snapshot, this.#options.now());
+  }
+
+  /**
+   * Replaces everything, in one transaction; what was there before stays beside it. Whoever holds the hub's key has to
+   * start anew.
+   * @throws InvalidInput when the contents break a rule of the model.
+   */
+  restore({ actor, summary }: SaveOptions, contents: Contents): void {
+    if (this.readOnly !== null) throw unwritable(this.readOnly);
+    const config = checked(contents, this.#options.publicKeyOf);
+    const { revision, leases } = this.#snapshot;
+    if (revision > 0) copyAside(this.#database, join(this.#options.folder, 'router.db.before-restore'));
+    this.#write(() => {
+      const at = this.#options.now();
+      replaceAll(this.#vault, { revision: revision + 1, at, actor, summary }, { ...contents, config }, leases);
+      writeAudit(this.#database, at, 'act', [{ actor, event: 'backup restored', body: { of: contents.createdAt } }]);
+    });
+    this.#snapshot = this.#load();
+  }
+
+  /**
+   * Writes what is no part of the configuration: no new revision, so nobody's edit is in its way. A disk that can only
+   * be read takes it in memory when it is `passing`: losing it with the next start does no harm.
+   */
+  amend<T>(actor: string, change: (amendment: Amendment) => T, lasts: 'lasting' | 'passing' = 'lasting'): T {
+    if (this.readOnly !== null && lasts === 'lasting') throw unwritable(this.readOnly);
+    const also: (() => void)[] = [];
+    const events: AuditEntry[] = [];
+    const result = change(this.#amendment(actor, also, events));
+    this.#write(() => {
+      for (const write of also) write();
+      for (const event of events) this.#log(this.#options.now(), kindOf(event.event), [event]);
+      forget(this.#database);
+    });
+    return result;
+  }
+
+  #amendment(actor: string, also: (() => void)[], events: AuditEntry[]): Amendment {
+    return {
+      putSecret: (row, column, value) => also.push(() => this.#putSecret(row, column, value)),
+      spend: (ticket) => also.push(() => this.#spend(ticket)),
+      issue: (kind, request) => also.push(() => this.tickets.issue(kind, request)),
+      endTickets: (...which) => also.push(() => this.tickets.endAll(...which)),
+      audit: (event, body) => events.push({ actor, event, body }),
+    };
+  }
+
   /** Writes leases without a new revision: checkpoints and ends that came by themselves. */
-  updateLeases(changes: readonly Lease[], event?: string): void {
+  updateLeases(changes: readonly Lease[], event?: string, more: AuditEntry['body'] = {}): void {
     const changed = changes.map(inWholeMilliseconds);
     this.#write(() => {
       for (const lease of changed) {
         writeLease(this.#database, lease);
         if (event === undefined) continue;
-        const body = { id: lease.id, source: lease.source, member: lease.member };
-        writeAudit(this.#database, this.#options.now(), kindOf(event), [{ actor: 'router', event, body }]);
+        const body = { id: lease.id, source: lease.source, member: lease.member, ...more };
+        this.#log(this.#options.now(), kindOf(event), [{ actor: 'router', event, body }]);
       }
       this.#forget();
     });
@@ -224,9 +262,21 @@ export class Store {
   /** Writes entries of the audit log that come with no change. */
   record(kind: AuditKind, entries: readonly AuditEntry[]): void {
     this.#write(() => {
-      writeAudit(this.#database, this.#options.now(), kind, entries);
+      this.#log(this.#options.now(), kind, entries);
       this.#forget();
     });
+  }
+
+  #log(at: number, kind: AuditKind, entries: readonly AuditEntry[]): void {
+    writeAudit(this.#database, at, kind, entries);
+    for (const { event } of entries) {
+      if (kind === 'lease') this.leaseEvents.set(event, (this.leaseEvents.get(event) ?? 0) + 1);
+    }
+  }
+
+  /** Entries of the audit log, ended leases' and traffic's included. */
+  audit(query: AuditQuery): readonly Kept[] {
+    return readAudit(this.#database, query);
   }
 
   /**
@@ -258,26 +308,33 @@ export class Store {
     return readLeases(this.#database, 'WHERE ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT ?', limit);
   }
 
-  #validated(config: Config, { editing }: SaveOptions): Config {
-    // Parsing again is the proof that what is written can be read.
-    const parsed = parse(configSchema, config) as Config;
-    const hubPublicKey = this.#options.publicKeyOf(this.#snapshot.hubPrivateKey);
-    const problem = problems(parsed, { hubPublicKey }).find((one) => !this.#excused(parsed, one));
-    if (problem !== undefined) {
-      const own = problem.noun === editing?.noun && problem.id === editing.id;
-      const path = own
-        ? problem.field
-        : [problem.noun, problem.id, problem.field].filter((part) => part !== '').join('.');
-      throw new InvalidInput(path, problem.message);
-    }
-    return parsed;
+  /** By fingerprint of the key: the newest timestamps of handshakes, see knock/clocks.ts. */
+  knockTimestamps(): ReadonlyMap<string, Uint8Array> {
+    return readKnocks(this.#database);
   }
 
-  /** A rule of a server whose key is damaged keeps naming it: the server is still in the store. */
-  #excused({ rules }: Config, { noun, id, field }: Problem): boolean {
-    if (noun !== 'rules' || field !== 'server') return false;
-    const server = rules.find((rule) => rule.id === id)?.server;
-    return this.#snapshot.damaged.some((one) => one.noun === 'servers' && one.id === server);
+  putKnockTimestamps(entries: ReadonlyMap<string, Uint8Array>): void {
+    this.#write(() => writeKnocks(this.#database, entries));
+  }
+
+  #validated(config: Config, editing?: SaveOptions['editing']): Config {
+    const { hubPrivateKey, damaged } = this.#snapshot;
+    const hubPublicKey = this.#options.publicKeyOf(hubPrivateKey);
+    return validated(config, { hubPublicKey, damaged, ...(editing === undefined ? {} : { editing }) });
+  }
+
+  /** While a network edit waits to be confirmed nothing is saved that its undoing would not survive. */
+  #checkUndo(revision: number, config: Config): void {
+    const waiting = this.history.find(revision);
+    if (waiting === null) return;
+    const wait = `“${waiting.summary}” waits to be confirmed, and this would be in the way of undoing it`;
+    try {
+      this.#validated(undo(this.history, config, waiting).config);
+    } catch (error) {
+      if (error instanceof InvalidInput || error instanceof Conflict)
+        throw new Conflict(error.path, `${wait}: ${error.message}`);
+      throw error;
+    }
   }
 
   #forget(): void {
@@ -297,36 +354,11 @@ export class Store {
   }
 
   #load(): Snapshot {
-    const secrets = readSecrets(this.#vault);
-    const { raw, damaged } = readObjects(this.#vault, secrets);
-    const config = parse(configSchema, raw) as Config;
-    const revision = Number(
-      this.#database.prepare('SELECT max(revision) AS revision FROM revision').get()?.['revision'] ?? 0,
-    );
-    const presharedKeys = new Map<string, PresharedKey>();
-    for (const { presharedKey } of [...config.servers, ...config.devices]) {
-      const bytes = presharedKey === null ? null : secrets.get(`preshared key ${presharedKey}`);
-      if (presharedKey !== null && bytes != null) presharedKeys.set(presharedKey, new Secret('preshared key', bytes));
-    }
-    return {
-      revision,
-      config,
-      damaged,
-      hubPrivateKey: this.#hubKey(secrets, revision),
-      presharedKeys,
-      leases: readLeases(this.#database, 'WHERE ended_at IS NULL'),
-    };
-  }
-
-  #hubKey(secrets: ReadonlyMap<string, Uint8Array | null>, revision: number): PrivateKey {
-    const stored = secrets.get('private key hub');
-    if (stored === null) throw locked('the hub key does not open');
-    if (stored !== undefined) return new Secret('private key', stored);
-    // Peers know the hub by its key: one that is lost is told, not replaced.
-    if (revision > 0) throw locked('the hub key is gone');
-    const made = this.#options.makeHubKey();
-    this.#write(() => writeSecret(this.#vault, 'private key', 'hub', made.reveal()));
-    return made;
+    return readSnapshot(this.#vault, () => {
+      const made = this.#options.makeHubKey();
+      this.#write(() => writeSecret(this.#vault, 'private key', 'hub', made.reveal()));
+      return made;
+    });
   }
 }
 

@@ -3,7 +3,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { type StoreKey, seal, unseal } from './secrets.ts';
 
-export type TicketKind = 'session' | 'token' | 'handover' | 'claim';
+export type TicketKind = 'session' | 'token' | 'handover' | 'claim' | 'invite';
 
 /** Milliseconds since 1970. */
 export interface Ticket {
@@ -40,7 +40,13 @@ const prefixes: Readonly<Record<TicketKind, string>> = {
   token: 'apn_token_',
   handover: 'apn_handover_',
   claim: 'apn_claim_',
+  invite: 'apn_invite_',
 };
+
+/** A new secret: 256 random bits. */
+export function newText(kind: TicketKind): string {
+  return prefixes[kind] + randomBytes(32).toString('base64url');
+}
 
 /** Every call is one statement, so of many uses at one moment exactly one succeeds. */
 export class Tickets {
@@ -58,7 +64,7 @@ export class Tickets {
 
   /** Makes one; the text is for its bearer alone and cannot be read again. */
   issue(kind: TicketKind, { id, owner, body, expiresAt, text: chosen }: TicketRequest): string {
-    const text = chosen ?? prefixes[kind] + randomBytes(32).toString('base64url');
+    const text = chosen ?? newText(kind);
     const now = this.#now();
     this.#database.prepare('DELETE FROM ticket WHERE expires_at <= ?').run(now);
     this.#database
