@@ -71,7 +71,7 @@ class Machine {
 
   audit(): unknown[] {
     const database = new DatabaseSync(join(this.folder, 'router.db'), { readOnly: true });
-    const rows = database.prepare('SELECT event, body FROM audit ORDER BY id').all();
+    const rows = database.prepare("SELECT event, body FROM audit WHERE kind = 'lease' ORDER BY id").all();
     database.close();
     return rows.map((row) => `${row['event']} ${(JSON.parse(String(row['body'])) as { id: string }).id}`);
   }

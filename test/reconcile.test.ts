@@ -36,6 +36,7 @@ class World {
   readonly gates = Object.fromEntries(partNames.map((name) => [name, fresh()])) as Record<PartName, Gate>;
   intent: Intent & { readonly revision: number } = {
     ...{ config: initialConfig, hubPrivateKey: makePrivateKey(), presharedKeys: new Map(), leases: [] },
+    uplinkKeys: new Map(),
     revision: 1,
   };
   busy = 0;

@@ -48,17 +48,25 @@ export class LeaseKeeper {
     this.#write(this.#store.snapshot.leases.map((lease) => checkpoint(lease, clock)));
   }
 
+  /** Ends leases before their time. Whether it could be written down: they go on if not. */
+  end(leases: readonly Lease[], clock: Clock, event: string, why: Readonly<Record<string, unknown>>): boolean {
+    const over = leases.map((lease) => ({ ...ended(lease, clock), end: { at: clock.wall, how: 'revoked' } as const }));
+    return this.#write(over, event, why);
+  }
+
   /** The kernel ends leases by itself: a full disk must not end the router. It is tried again at the next look. */
-  #write(leases: readonly Lease[], event?: string): void {
-    if (leases.length === 0) return;
+  #write(leases: readonly Lease[], event?: string, why?: Readonly<Record<string, unknown>>): boolean {
+    if (leases.length === 0) return true;
     const code = 'store-failing';
     try {
-      this.#store.updateLeases(leases, event);
+      this.#store.updateLeases(leases, event, why);
       this.#conditions.clear(code);
+      return true;
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
       const title = 'What becomes of the leases cannot be written down.';
       this.#conditions.raise({ code, severity: 'error', title, remedy: error.remedy }, error);
+      return false;
     }
   }
 }

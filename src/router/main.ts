@@ -2,23 +2,34 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, rmSync, watch } from 'node:fs';
 import type { Server } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { x25519 } from '@noble/curves/ed25519.js';
+import { parseInterface } from '../model/address.ts';
 import { encodeKey, type PrivateKey, type PublicKey, Secret } from '../model/key.ts';
 import type { Principal } from '../model/roles.ts';
+import { type Activity, startActivity } from './activity/start.ts';
 import { monotonic, readClock } from './clock.ts';
 import { Conditions, causeText } from './conditions.ts';
+import { ConfirmKeeper, confirmTimer } from './confirm.ts';
+import { Announcements } from './control/announcements.ts';
 import { createApp } from './control/app.ts';
+import { Attempts } from './control/attempts.ts';
 import { listen } from './control/listen.ts';
 import { createLockedApp } from './control/locked.ts';
-import type { LiveTunnel, Services } from './control/services.ts';
+import { Passwords } from './control/passwords.ts';
+import type { LiveTunnel, Saved, Services } from './control/services.ts';
 import { createDhcpDriver, readDhcpLeases } from './drivers/dhcp.ts';
 import type { Drivers } from './drivers/driver.ts';
 import { createFirewallDriver } from './drivers/firewall.ts';
 import { createNetworkDriver } from './drivers/network.ts';
 import { createWireguardDriver } from './drivers/wireguard.ts';
 import { createZoneDriver } from './drivers/zone.ts';
+import { endpointFinder } from './endpoint-finder.ts';
+import { createFirstStart } from './first-start.ts';
+import { KnockKeeper } from './knock/keeper.ts';
+import { listenToKnocks } from './knock/listen.ts';
 import { LeaseKeeper } from './leases.ts';
 import { decodeNftablesEvent } from './netlink/nftables.ts';
 import { netfilterGroup, routeGroup, subscribe } from './netlink/subscription.ts';
@@ -35,6 +46,8 @@ import { Store } from './store/store.ts';
 const slowTimer = 10_000;
 /** So often it is looked whether a broken store was mended. */
 const mendedTimer = 1000;
+/** Milliseconds for an answer to be out before the router starts anew. */
+const lastAnswer = 300;
 /** Notifications come in bursts; one look is enough for all of them. */
 const gather = 20;
 
@@ -61,7 +74,10 @@ function newId(): string {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { state: { type: 'string', default: '/data/apn' }, run: { type: 'string', default: '/run/apn' } },
+    options: {
+      ...{ state: { type: 'string', default: '/data/apn' }, run: { type: 'string', default: '/run/apn' } },
+      seed: { type: 'string' },
+    },
   });
   const startedAt = Date.now();
   mkdirSync(values.state, { recursive: true, mode: 0o700 });
@@ -77,16 +93,17 @@ async function main(): Promise<void> {
   const drivers: Drivers = {
     firewall: createFirewallDriver({ now: monotonic }),
     network: createNetworkDriver(),
-    wireguard: createWireguardDriver(),
+    wireguard: createWireguardDriver(join(values.run, 'endpoints.json')),
     dhcp: createDhcpDriver(dhcp),
     zone: createZoneDriver(join(values.run, 'zone.json')),
   };
-  const reconciler = new Reconciler({
+  const found = endpointFinder(store, conditions, () => reconciler.wake(['wireguard']));
+  const reconciler: Reconciler = new Reconciler({
     drivers,
     conditions,
     log,
     intent: () => store.snapshot,
-    facts: () => ({ clock: readClock(), leased: readDhcpLeases(dhcp), dhcp }),
+    facts: () => ({ clock: readClock(), leased: readDhcpLeases(dhcp), dhcp, found: found() }),
     onRun: changed,
   });
   const tellDamaged = damageTeller(store, conditions);
@@ -99,6 +116,37 @@ async function main(): Promise<void> {
   const keeper = new LeaseKeeper(store, conditions, readClock());
   const tick = startLeaseTimer(keeper, reconciler);
   const hubPublicKey = publicKeyOf(store.snapshot.hubPrivateKey);
+  const announcements = new Announcements();
+  let activity: Activity | undefined;
+  const wake = (what: Saved) => {
+    if (what === 'leases') {
+      tick();
+      activity?.wake();
+    }
+    tellDamaged();
+    lookConfirm();
+    reconciler.wake(partsOf[what]);
+    changed();
+  };
+  const lookConfirm = confirmTimer(new ConfirmKeeper(store, conditions), readClock, () => wake('everything'));
+  const tunnel = tunnelReader(drivers, conditions);
+  const knocks = new KnockKeeper({
+    store,
+    ...{ hubPrivateKey: store.snapshot.hubPrivateKey, hubPublicKey, clock: readClock, newId, wake, changed, log },
+    lastHandshake: async (publicKey) => (await tunnel()).peers.get(publicKey)?.lastHandshake ?? null,
+    renewPeer: (publicKey) => {
+      const gone = drivers.wireguard.apply({ kind: 'wireguard.remove-peers', device: hubDevice, peers: [publicKey] });
+      // The loop sees that it is missing, and makes it again.
+      void gone.catch((error: unknown) => log(causeText(error))).then(() => reconciler.wake(['wireguard']));
+    },
+  });
+  const links = async () => (await drivers.network.observe()).links;
+  const first = createFirstStart({ store, conditions, seedFile: values.seed, links, newId, log });
+  const lookFirst = () =>
+    first.look().then(
+      (saved) => saved && wake('everything'),
+      (error: unknown) => log(`first start: ${causeText(error)}`),
+    );
   const services: Services = {
     store,
     conditions,
@@ -106,36 +154,54 @@ async function main(): Promise<void> {
     clock: readClock,
     newId,
     newPresharedKey: () => randomBytes(32),
-    wake: (what) => {
-      if (what === 'leases') tick();
-      tellDamaged();
-      reconciler.wake(partsOf[what]);
-      changed();
-    },
+    publicKeyOf,
+    portAddresses: (port) =>
+      (networkInterfaces()[port] ?? []).flatMap(({ cidr }) => (cidr === null ? [] : parseInterface(cidr))),
+    ports: async () => (await links()).map(({ name }) => name),
+    passwords: new Passwords(),
+    attempts: new Attempts(() => performance.now()),
+    setupProblem: () => first.problem(),
+    wake,
     appliedRevision: () => reconciler.appliedRevision,
     applied: (revision, timeout, what) => reconciler.applied(revision, timeout, partsOf[what]),
-    tunnel: tunnelReader(drivers, conditions),
+    tunnel,
+    knocks,
     leased: () => readDhcpLeases(dhcp),
     onChange: (listener) => {
       changes.add(listener);
       return () => changes.delete(listener);
     },
+    announcements,
+    restart: () => {
+      // Nobody new reaches a program that is about to end.
+      for (const server of servers) server.close();
+      setTimeout(() => void stop(), lastAnswer);
+    },
     startedAt,
   };
-  const serve = (principal: Principal, name: string, mode: number) =>
+  const serve = (principal: Principal | 'web', name: string, mode: number) =>
     listen(createApp(services, principal, log), join(values.run, name), mode);
   tick();
+  lookConfirm();
+  await lookFirst();
   reconciler.wake();
-  const listeners = listenToKernel(reconciler, dhcp.leases);
+  activity = startActivity({
+    ...{ store, conditions, clock: readClock, tunnel, leased: services.leased, log },
+    end: (leases, why) => {
+      const written = keeper.end(leases, readClock(), 'lease ended by roaming', why);
+      if (written) wake('leases');
+      return written;
+    },
+    onEnding: ({ lease, left }) => announcements.leaseEnding(lease, left),
+  });
+  const listeners = [...listenToKernel(reconciler, dhcp.leases), listenToKnocks(knocks, conditions), knocks, activity];
   const slow = setInterval(() => {
     tick();
+    void lookFirst();
     reconciler.wake();
     changed();
   }, slowTimer);
-  const servers = [
-    await serve({ kind: 'console' }, 'control.sock', 0o600),
-    await serve({ kind: 'anonymous' }, 'web.sock', 0o666),
-  ];
+  const servers = [await serve({ kind: 'console' }, 'control.sock', 0o600), await serve('web', 'web.sock', 0o666)];
   log(`ready after ${Math.round(performance.now())} ms`);
 
   let stopping = false;
@@ -243,9 +309,9 @@ function tunnelReader({ wireguard }: Drivers, conditions: Conditions): () => Pro
   let cached: { at: number; tunnel: Promise<LiveTunnel> } | undefined;
   const read = async (): Promise<LiveTunnel> => {
     try {
-      const device = (await wireguard.observe()).find(({ name }) => name === hubDevice);
+      const devices = new Map((await wireguard.observe()).map(({ name, peers }) => [name, peers]));
       conditions.clear('tunnel-unreadable');
-      return { up: device !== undefined, peers: device?.peers ?? new Map() };
+      return { up: devices.has(hubDevice), peers: devices.get(hubDevice) ?? new Map(), devices };
     } catch (error) {
       conditions.raise(
         {
@@ -256,7 +322,7 @@ function tunnelReader({ wireguard }: Drivers, conditions: Conditions): () => Pro
         },
         error,
       );
-      return { up: false, peers: new Map() };
+      return { up: false, peers: new Map(), devices: new Map() };
     }
   };
   return () => {
