@@ -22,7 +22,7 @@ describe('granting', () => {
     expect(body).toEqual({
       ...{ id: expect.any(String), source: '203.0.113.50', member: 'Anna', grantedBy: 'console', reason: 'hotel' },
       ...{ grantedAt: '2023-11-14T22:13:20.000Z', expiresAt: '2023-11-15T22:13:20.000Z' },
-      ...{ remainingSeconds: 86_400, state: 'active' },
+      ...{ remainingSeconds: 86_400, endingSoon: false, state: 'active' },
     });
     expect((await control.call('GET', '/leases')).body).toEqual([body]);
   });

@@ -12,10 +12,14 @@ async function small(): Promise<Control> {
     ['PATCH', '/lan', { wan: 'wan0', ports: ['lan0', 'lan1'], address: '192.168.66.1/24' }],
     ['POST', '/applications', { label: 'shop' }],
     ['POST', '/applications', { label: 'books' }],
-    ['POST', '/servers', { application: 'shop', label: 'web', publicKey: publicKey(), source: '203.0.113.10/32' }],
+    [
+      'POST',
+      '/servers',
+      { application: 'shop', label: 'web', publicKey: publicKey(), source: '203.0.113.10/32', presharedKey: false },
+    ],
     ['POST', '/members', { name: 'Olga', role: 'owner' }],
     ['POST', '/members', { name: 'Anna Lee', role: 'viewer', access: { shop: 'developer' } }],
-    ['POST', '/devices', { member: 'Anna Lee', label: 'laptop', publicKey: publicKey() }],
+    ['POST', '/devices', { member: 'Anna Lee', label: 'laptop', publicKey: publicKey(), presharedKey: false }],
     ['POST', '/lan/devices', { label: 'tv', mac: '02:00:00:00:00:01', access: ['shop'] }],
   ];
   for (const [method, path, body] of steps) {
@@ -239,7 +243,8 @@ describe('/members and /devices', () => {
     const { body: members } = await control.call('GET', '/members');
     expect(members[1]).toEqual({
       ...{ id: expect.any(String), name: 'Anna Lee', label: 'anna-lee', role: 'viewer', access: { shop: 'developer' } },
-      ...{ leasePolicy: 'ask', disabled: false, devices: ['laptop'] },
+      ...{ leasePolicy: 'ask', travelUntil: null, disabled: false, devices: ['laptop'] },
+      ...{ signIn: 'none', invited: false, totp: false, lastSignIn: null },
     });
     const { body: devices } = await control.call('GET', '/devices');
     expect(devices[0]).toMatchObject({
@@ -304,6 +309,7 @@ describe('/lan', () => {
     const { body } = await control.call('PATCH', '/lan', { wan: 'wan0', ports: ['lan0'], address: '192.168.66.1/24' });
     expect(body).toEqual({
       ...{ topology: 'router', wan: 'wan0', ports: ['lan0'], address: '192.168.66.1', range: '192.168.66.0/24' },
+      confirm: null,
       ...{ dhcp: { from: '192.168.66.102', to: '192.168.66.199' }, defaultAccess: 'nothing' },
     });
     expect((await control.call('PATCH', '/lan', { dhcp: null })).body.dhcp).toBeNull();

@@ -4,18 +4,27 @@ import { z } from 'zod';
 import { freeApplicationRange } from '../../model/addressing.ts';
 import { type Application, application as applicationSchema, type Config, parse } from '../../model/config.ts';
 import { Conflict } from '../../model/errors.ts';
+import { withoutGuest } from '../../model/uplink.ts';
 import { findApplication } from './find.ts';
-import { body, configOf, needs, replaced, save, without } from './http.ts';
+import { body, configOf, needs, removal, replaced, save, without } from './http.ts';
 import type { Env } from './services.ts';
 
 const addition = z.strictObject({ label: z.string(), range: z.string().optional() });
 const linking = z.strictObject({ to: z.string() });
+const answer = z.strictObject({
+  id: z.string(),
+  label: z.string(),
+  range: z.string(),
+  /** Labels of the applications that its servers may reach. */
+  links: z.array(z.string()),
+  servers: z.int(),
+});
 
 export const applications = new Hono<Env>()
-  .get('/', needs('see', { title: 'The applications.' }), (c) =>
+  .get('/', needs('see', { title: 'The applications.', answer: z.array(answer) }), (c) =>
     c.json(configOf(c).applications.map((one) => view(configOf(c), one))),
   )
-  .post('/', needs('configure', { title: 'Add an application.', body: addition }), async (c) => {
+  .post('/', needs('configure', { title: 'Add an application.', body: addition, answer }), async (c) => {
     const asked = await body(c, addition);
     const id = c.get('services').newId();
     await save(c, { noun: 'applications', id, summary: `application ${asked.label} added` }, (transaction) => {
@@ -27,7 +36,7 @@ export const applications = new Hono<Env>()
     });
     return c.json(view(configOf(c), findApplication(configOf(c), id)), 201);
   })
-  .delete('/:application', needs('configure', { title: 'Remove an application.' }), async (c) => {
+  .delete('/:application', needs('configure', { title: 'Remove an application.', answer: removal }), async (c) => {
     const { id, label } = findApplication(configOf(c), c.req.param('application'));
     await save(c, { noun: 'applications', id, summary: `application ${label} removed` }, (transaction) => {
       const { config } = transaction;
@@ -41,7 +50,7 @@ export const applications = new Hono<Env>()
   })
   .post(
     '/:application/links',
-    needs('configure', { title: 'Let its servers reach those of another.', body: linking }),
+    needs('configure', { title: 'Let its servers reach those of another.', body: linking, answer }),
     async (c) => {
       const asked = await body(c, linking);
       const from = findApplication(configOf(c), c.req.param('application'));
@@ -49,7 +58,7 @@ export const applications = new Hono<Env>()
       return c.json(await setLinks(c, from, [...from.links.filter((link) => link !== to.id), to.id]));
     },
   )
-  .delete('/:application/links/:to', needs('configure', { title: 'Take a link away.' }), async (c) => {
+  .delete('/:application/links/:to', needs('configure', { title: 'Take a link away.', answer }), async (c) => {
     const from = findApplication(configOf(c), c.req.param('application'));
     const to = findApplication(configOf(c), c.req.param('to'));
     return c.json(
@@ -89,6 +98,7 @@ function forget(config: Config, id: string): Config {
       config.lan === null
         ? null
         : { ...config.lan, defaultAccess: named(config.lan.defaultAccess) as typeof config.lan.defaultAccess },
+    uplinks: withoutGuest(config.uplinks, id),
   };
 }
 

@@ -1,7 +1,7 @@
 // Finds objects by id or by the names people use: `shop`, `shop/web`, `web.shop.apn`, `anna/laptop`, `tv`.
 
 import { shorten } from '../../model/address.ts';
-import type { Application, Config, Device, LanDevice, Member, Server } from '../../model/config.ts';
+import type { Application, Config, Device, LanDevice, Member, Server, Uplink } from '../../model/config.ts';
 import { NotFound } from '../../model/errors.ts';
 
 /** @throws NotFound at `path`. */
@@ -71,7 +71,7 @@ export function findDevice(config: Config, reference: string): Device {
   );
 }
 
-export function findLanDevice({ lanDevices, network }: Config, reference: string): LanDevice {
+export function findLanDevice({ lanDevices, network }: Config, reference: string, path = ''): LanDevice {
   const wanted = reference.toLowerCase();
   return found(
     lanDevices.find(
@@ -82,16 +82,25 @@ export function findLanDevice({ lanDevices, network }: Config, reference: string
         `${label}.lan` === wanted ||
         `${label}.lan.${network.domain}` === wanted,
     ),
-    '',
+    path,
     'LAN device',
     reference,
   );
 }
 
-export function applicationLabel({ applications }: Config, { application }: Server): string {
+export function findUplink({ uplinks }: Config, reference: string, path = ''): Uplink {
+  return found(
+    uplinks.find(({ id, label }) => id === reference || label === reference),
+    path,
+    'uplink',
+    reference,
+  );
+}
+
+export function applicationLabel({ applications }: Config, { application }: Pick<Server, 'application'>): string {
   return applications.find(({ id }) => id === application)?.label ?? '';
 }
 
-export function memberLabel({ members }: Config, { member }: Device): string {
+export function memberLabel({ members }: Config, { member }: Pick<Device, 'member'>): string {
   return members.find(({ id }) => id === member)?.label ?? '';
 }

@@ -1,7 +1,7 @@
 // What all routes share: permissions, request bodies, saving, waiting for the machine, and errors as JSON.
 import { randomUUID } from 'node:crypto';
 import type { Context, Hono, MiddlewareHandler } from 'hono';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { type Address, parseAddress } from '../../model/address.ts';
 import { type Config, parse } from '../../model/config.ts';
 import { Conflict, Forbidden, InvalidInput, NotFound, TooMany, Unauthorized } from '../../model/errors.ts';
@@ -25,6 +25,8 @@ export interface About {
   readonly fresh?: true;
   readonly body?: z.ZodType;
   readonly answer?: z.ZodType;
+  /** Media type of an answer that is no JSON. */
+  readonly media?: string;
   /** Parameters of the query, each with a line for people. */
   readonly query?: Readonly<Record<string, string>>;
   /** Bytes; more than usual. */
@@ -45,16 +47,28 @@ export function needs(permission: Permission, about: About): MiddlewareHandler<E
   const check: MiddlewareHandler<Env> = async (c, next) => {
     const principal = c.get('principal');
     if (!mayAnywhere(principal, permission, configOf(c))) throw refusal(c);
-    if (about.largest !== undefined) limits.set(c.req.raw, about.largest);
+    asked.set(c.req.raw, about);
     const scope = about.scope === undefined ? {} : await about.scope(c, configOf(c));
     if (!may(principal, permission, scope, configOf(c))) throw refusal(c);
     if (about.fresh === true && principal.kind === 'member' && principal.fresh !== true) {
-      throw new Forbidden('Give your password again to do this.', 'password');
+      throw passwordWanted();
     }
     await next();
   };
   declared.set(check, { ...about, permission });
   return check;
+}
+
+/** What the route says that took this request; undefined: none has yet. */
+export function aboutOf(request: Request): About | undefined {
+  return asked.get(request);
+}
+
+/** What everything that takes one thing away answers. */
+export const removal = z.strictObject({ id: z.string(), removed: z.literal(true) });
+
+export function passwordWanted(): Forbidden {
+  return new Forbidden('Give your password again to do this.', 'password');
 }
 
 function refusal(c: Context<Env>): Error {
@@ -72,13 +86,18 @@ export function declarations(app: Hono<Env>): readonly (Declaration & { method: 
   });
 }
 
-/** The request body against a schema. @throws InvalidInput naming the field. */
+/**
+ * The request body against the schema that the route declares.
+ * @throws InvalidInput naming the field.
+ */
 export async function body<T>(c: Context<Env>, schema: z.ZodType<T>): Promise<T> {
+  if (asked.get(c.req.raw)?.body !== schema) throw new Error(`${c.req.path} does not declare the body it reads.`);
   return parse(schema, await json(c));
 }
 
 const texts = new WeakMap<Request, Promise<string>>();
-const limits = new WeakMap<Request, number>();
+/** What the route of a request says of itself. */
+const asked = new WeakMap<Request, About>();
 
 /** The body as it came, for deciding whose it is before it is parsed. */
 export async function json(c: Context<Env>): Promise<unknown> {
@@ -97,7 +116,7 @@ export async function field(c: Context<Env>, name: string): Promise<string | nul
 
 /** Reads no further than the limit, whatever length was announced or not. */
 async function boundedText(c: Context<Env>): Promise<string> {
-  const largest = limits.get(c.req.raw) ?? largestBody;
+  const largest = asked.get(c.req.raw)?.largest ?? largestBody;
   const parts: Uint8Array[] = [];
   let size = Number(c.req.header('content-length') ?? 0);
   if (size <= largest) {
@@ -116,6 +135,8 @@ export interface Editing {
   readonly noun: string;
   readonly id: string;
   readonly summary: string;
+  /** Id of the member whose device asks; left out: whoever is signed in. */
+  readonly actor?: string;
 }
 
 /**
@@ -132,7 +153,7 @@ export async function save<T>(
   const expected = c.req.header('if-match');
   const { result, revision } = services.store.save(
     {
-      actor: actor(c),
+      actor: editing.actor ?? actor(c),
       summary: editing.summary,
       editing,
       ...(expected === undefined || expected === '*' ? {} : { revision: Number(expected.replaceAll('"', '')) }),

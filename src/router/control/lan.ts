@@ -13,13 +13,17 @@ import {
   text,
 } from '../../model/config.ts';
 import { InvalidInput } from '../../model/errors.ts';
+import { withoutGuest } from '../../model/uplink.ts';
+import type { Transaction } from '../store/store.ts';
+import { confirmed, confirmField, waiting, waitingFor } from './confirm.ts';
 import { findApplication, findLanDevice } from './find.ts';
-import { body, configOf, needs, replaced, save, without } from './http.ts';
+import { body, configOf, needs, removal, replaced, save, without } from './http.ts';
 import type { Env, Services } from './services.ts';
 
 /** `nothing`, `everything`, or labels of applications. */
 const access = z.union([z.enum(['nothing', 'everything']), z.array(z.string())]);
 const change = z.strictObject({
+  confirm: confirmField,
   topology: z.enum(['router', 'beside']).optional(),
   wan: z.string().optional(),
   ports: z.array(z.string()).optional(),
@@ -37,11 +41,22 @@ const addition = z.strictObject({
 });
 const deviceChange = addition.partial().extend({ access: addition.shape.access.unwrap().optional() });
 
+const answer = lanSchema;
+const changed = answer.extend({ confirm: waiting });
+const knownDevice = lanDeviceSchema.extend({ fqdn: z.string(), hostName: z.string().nullable() });
+/** One that DHCP knows and nobody has decided about. */
+const strangeDevice = z.strictObject({
+  ...{ id: z.null(), label: z.null(), mac: z.string(), address: z.string(), identity: z.null() },
+  ...{ access: z.literal('default'), hostName: z.string() },
+});
+const seenDevice = z.union([knownDevice, strangeDevice]);
+
 export const lan = new Hono<Env>()
-  .get('/', needs('see', { title: 'The local side.' }), (c) => c.json(view(configOf(c))))
-  .patch('/', needs('configure', { title: 'Change the local side.', body: change }), async (c) => {
-    const asked = await body(c, change);
-    await save(c, { noun: 'lan', id: '', summary: 'LAN changed' }, (transaction) => {
+  .get('/', needs('see', { title: 'The local side.', answer: answer.nullable() }), (c) => c.json(view(configOf(c))))
+  .patch('/', needs('configure', { title: 'Change the local side.', body: change, answer: changed }), async (c) => {
+    const { confirm, ...asked } = await body(c, change);
+    const summary = 'LAN changed';
+    const apply = (transaction: Transaction) => {
       const { config } = transaction;
       const next = parse(lanSchema, merged(config, asked)) as Lan;
       if (next.topology === 'beside') {
@@ -49,70 +64,84 @@ export const lan = new Hono<Env>()
       }
       transaction.put({ ...config, lan: next });
       transaction.audit('LAN changed', { fields: Object.keys(asked) });
-    });
-    return c.json(view(configOf(c)));
+    };
+    await save(c, { noun: 'lan', id: '', summary }, confirmed(c, confirm, summary, apply));
+    return c.json({ ...view(configOf(c)), confirm: waitingFor(c.get('services')) });
   })
-  .get('/devices', needs('see', { title: 'The devices on the LAN, known and unknown.' }), (c) => {
-    const config = configOf(c);
-    const known = new Set<string>(config.lanDevices.map(({ mac }) => mac));
-    const leased = c.get('services').leased();
-    return c.json([
-      ...config.lanDevices.map((one) => deviceView(config, one, c.get('services'))),
-      ...leased
-        .filter(({ mac }) => !known.has(mac))
-        .map(({ mac, address, hostName }) => ({
-          id: null,
-          label: null,
-          mac,
-          address,
-          identity: null,
-          access: 'default',
-          hostName,
-        })),
-    ]);
-  })
-  .post('/devices', needs('name', { title: 'Approve a LAN device.', body: addition }), async (c) => {
-    const asked = await body(c, addition);
-    const services = c.get('services');
-    const id = services.newId();
-    await save(c, { noun: 'lanDevices', id, summary: `LAN device ${asked.label} added` }, (transaction) => {
-      const { config } = transaction;
-      const one = parse(lanDeviceSchema, {
-        ...asked,
-        id,
-        address: asked.address ?? presentAddress(config, services, asked.mac) ?? freeLanAddress(config),
-        identity: asked.identity ?? freeAddress(config, identityRange(config.network)),
-        access: accessIds(config, asked.access),
-      }) as LanDevice;
-      transaction.put({ ...config, lanDevices: [...config.lanDevices, one] });
-      transaction.audit('LAN device added', { id, label: one.label, mac: one.mac });
-    });
-    return c.json(deviceView(configOf(c), findLanDevice(configOf(c), id), services), 201);
-  })
-  .patch('/devices/:device', needs('name', { title: 'Change a LAN device.', body: deviceChange }), async (c) => {
-    const asked = await body(c, deviceChange);
-    const { id, label } = findLanDevice(configOf(c), c.req.param('device'));
-    await save(c, { noun: 'lanDevices', id, summary: `LAN device ${label} changed` }, (transaction) => {
-      const { config } = transaction;
-      const chosen = asked.access === undefined ? {} : { access: accessIds(config, asked.access) };
-      const next = parse(lanDeviceSchema, { ...findLanDevice(config, id), ...asked, ...chosen }) as LanDevice;
-      transaction.put({ ...config, lanDevices: replaced(config.lanDevices, next) });
-      transaction.audit('LAN device changed', { id, fields: Object.keys(asked) });
-    });
-    return c.json(deviceView(configOf(c), findLanDevice(configOf(c), id), c.get('services')));
-  })
-  .delete('/devices/:device', needs('name', { title: 'Forget a LAN device.' }), async (c) => {
+  .get(
+    '/devices',
+    needs('see', { title: 'The devices on the LAN, known and unknown.', answer: z.array(seenDevice) }),
+    (c) => {
+      const config = configOf(c);
+      const known = new Set<string>(config.lanDevices.map(({ mac }) => mac));
+      const leased = c.get('services').leased();
+      return c.json([
+        ...config.lanDevices.map((one) => deviceView(config, one, c.get('services'))),
+        ...leased
+          .filter(({ mac }) => !known.has(mac))
+          .map(({ mac, address, hostName }) => ({
+            id: null,
+            label: null,
+            mac,
+            address,
+            identity: null,
+            access: 'default',
+            hostName,
+          })),
+      ]);
+    },
+  )
+  .post(
+    '/devices',
+    needs('name', { title: 'Approve a LAN device.', body: addition, answer: knownDevice }),
+    async (c) => {
+      const asked = await body(c, addition);
+      const services = c.get('services');
+      const id = services.newId();
+      await save(c, { noun: 'lanDevices', id, summary: `LAN device ${asked.label} added` }, (transaction) => {
+        const { config } = transaction;
+        const one = parse(lanDeviceSchema, {
+          ...asked,
+          id,
+          address: asked.address ?? presentAddress(config, services, asked.mac) ?? freeLanAddress(config),
+          identity: asked.identity ?? freeAddress(config, identityRange(config.network)),
+          access: accessIds(config, asked.access),
+        }) as LanDevice;
+        transaction.put({ ...config, lanDevices: [...config.lanDevices, one] });
+        transaction.audit('LAN device added', { id, label: one.label, mac: one.mac });
+      });
+      return c.json(deviceView(configOf(c), findLanDevice(configOf(c), id), services), 201);
+    },
+  )
+  .patch(
+    '/devices/:device',
+    needs('name', { title: 'Change a LAN device.', body: deviceChange, answer: knownDevice }),
+    async (c) => {
+      const asked = await body(c, deviceChange);
+      const { id, label } = findLanDevice(configOf(c), c.req.param('device'));
+      await save(c, { noun: 'lanDevices', id, summary: `LAN device ${label} changed` }, (transaction) => {
+        const { config } = transaction;
+        const chosen = asked.access === undefined ? {} : { access: accessIds(config, asked.access) };
+        const next = parse(lanDeviceSchema, { ...findLanDevice(config, id), ...asked, ...chosen }) as LanDevice;
+        transaction.put({ ...config, lanDevices: replaced(config.lanDevices, next) });
+        transaction.audit('LAN device changed', { id, fields: Object.keys(asked) });
+      });
+      return c.json(deviceView(configOf(c), findLanDevice(configOf(c), id), c.get('services')));
+    },
+  )
+  .delete('/devices/:device', needs('name', { title: 'Forget a LAN device.', answer: removal }), async (c) => {
     const { id, label } = findLanDevice(configOf(c), c.req.param('device'));
     await save(c, { noun: 'lanDevices', id, summary: `LAN device ${label} removed` }, (transaction) => {
       const { config } = transaction;
-      transaction.put({ ...config, lanDevices: without(config.lanDevices, id) });
+      const uplinks = withoutGuest(config.uplinks, id);
+      transaction.put({ ...config, lanDevices: without(config.lanDevices, id), uplinks });
       transaction.audit('LAN device removed', { id, label });
     });
     return c.json({ id, removed: true });
   });
 
 /** What is there with what was asked on top; a first LAN gets what most people would choose. */
-function merged(config: Config, asked: z.infer<typeof change>): unknown {
+function merged(config: Config, asked: Omit<z.infer<typeof change>, 'confirm'>): unknown {
   const { address, defaultAccess, ...rest } = asked;
   const before: Partial<Lan> = config.lan ?? { topology: 'router', ports: [], dhcp: null, defaultAccess: 'nothing' };
   const place = address === undefined ? {} : { address: address.address, range: address.range };

@@ -3,12 +3,12 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import { contains, type Prefix } from '../../model/address.ts';
 import { type Config, text } from '../../model/config.ts';
-import { InvalidInput, NotFound } from '../../model/errors.ts';
+import { NotFound } from '../../model/errors.ts';
 import {
   type Clock,
   defaultDuration,
+  endsSoon,
   type Lease,
-  makeLease,
   parseDuration,
   parseLeaseSource,
   remaining,
@@ -16,7 +16,7 @@ import {
   stateOf,
 } from '../../model/lease.ts';
 import type { Scope } from '../../model/roles.ts';
-import { sourceProblem } from '../../model/rules.ts';
+import { grantLease } from '../store/grant.ts';
 import { actor, body, configOf, needs, save } from './http.ts';
 import { leaseFor } from './scope.ts';
 import type { Env, Services } from './services.ts';
@@ -28,15 +28,44 @@ const addition = z.strictObject({
   reason: z.string().max(200).default(''),
 });
 
+/** A lease as it is shown. */
+export const leaseAnswer = z.strictObject({
+  id: z.string(),
+  source: z.string(),
+  member: z.string().nullable(),
+  grantedBy: z.string(),
+  reason: z.string(),
+  grantedAt: z.iso.datetime(),
+  expiresAt: z.iso.datetime(),
+  remainingSeconds: z.int(),
+  /** It is time to renew it. */
+  endingSoon: z.boolean(),
+  state: z.enum(['active', 'waiting', 'expired', 'revoked']),
+});
+
+const listing = {
+  title: 'The live leases.',
+  query: { all: '`yes`: ended ones as well' },
+  answer: z.array(leaseAnswer),
+};
+
+const revocation = {
+  title: 'Revoke a lease, by id or source.',
+  answer: z.strictObject({ revoked: z.array(z.string()) }),
+};
+
 export const leases = new Hono<Env>()
-  .get('/', needs('see', { title: 'The live leases.', query: { all: '`yes`: ended ones as well' } }), (c) => {
+  .get('/', needs('see', listing), (c) => {
     const { store, clock } = c.get('services');
     const ended = c.req.query('all') === 'yes' ? store.endedLeases(200) : [];
-    return c.json([...store.snapshot.leases, ...ended].map((lease) => view(configOf(c), lease, clock())));
+    return c.json([...store.snapshot.leases, ...ended].map((lease) => leaseView(configOf(c), lease, clock())));
   })
   .post(
     '/',
-    needs('lease', { title: 'Open UDP 51820 to a source for a time.', body: addition, scope: forWhom }),
+    needs('lease', {
+      ...{ title: 'Open UDP 51820 to a source for a time.', body: addition, answer: leaseAnswer },
+      scope: forWhom,
+    }),
     async (c) => {
       const asked = await body(c, addition);
       const member = await leaseFor(c, configOf(c));
@@ -47,31 +76,15 @@ export const leases = new Hono<Env>()
         c,
         { noun: 'leases', id, summary: `lease for ${sourceText(asked.source)}` },
         (transaction) => {
-          const { config } = transaction;
-          const why = sourceProblem(asked.source, config);
-          if (why !== null) throw new InvalidInput('source', why);
-          const grantedBy = actor(c);
-          const made = makeLease(
-            { id, source: asked.source, member, grantedBy, reason: asked.reason, duration: asked.for },
-            transaction.leases,
-            now,
-          );
-          transaction.putLease(made);
-          transaction.audit('lease granted', {
-            id,
-            source: made.source,
-            member,
-            milliseconds: asked.for,
-            reason: asked.reason,
-          });
-          return made;
+          const { source, reason, for: duration } = asked;
+          return grantLease(transaction, { id, source, member, grantedBy: actor(c), reason, duration }, now);
         },
         'leases',
       );
-      return c.json(view(store.snapshot.config, lease, clock()), 201);
+      return c.json(leaseView(store.snapshot.config, lease, clock()), 201);
     },
   )
-  .delete('/:lease{.+}', needs('lease', { title: 'Revoke a lease, by id or source.', scope: whose }), async (c) => {
+  .delete('/:lease{.+}', needs('lease', { ...revocation, scope: whose }), async (c) => {
     const reference = c.req.param('lease');
     const now = c.get('services').clock();
     const revoked = findLeases(c.get('services'), reference);
@@ -90,7 +103,7 @@ export const leases = new Hono<Env>()
   });
 
 /** The one member whom these leases are for. */
-function whose(c: Context<Env>): Scope {
+export function whose(c: Context<Env>): Scope {
   const members = findLeases(c.get('services'), c.req.param('lease') ?? '').map(({ member }) => member);
   const [first] = members;
   return first != null && members.every((member) => member === first) ? { member: first } : {};
@@ -102,7 +115,7 @@ async function forWhom(c: Context<Env>, config: Config): Promise<Scope> {
 }
 
 /** By id, or every live lease for exactly this source. @throws NotFound */
-function findLeases({ clock, store }: Services, reference: string): readonly Lease[] {
+export function findLeases({ clock, store }: Services, reference: string): readonly Lease[] {
   const now = clock();
   const live = store.snapshot.leases.filter((lease) => stateOf(lease, now) !== 'expired');
   const source = parsed(reference);
@@ -126,17 +139,18 @@ function noLease(live: readonly Lease[], reference: string, source: Prefix | nul
     : `${reference} is open by the lease for ${wider.source}: revoke that.`;
 }
 
-function view(config: Config, lease: Lease, clock: Clock) {
+export function leaseView(config: Config, lease: Lease, clock: Clock): z.infer<typeof leaseAnswer> {
   const left = remaining(lease, clock);
   return {
     id: lease.id,
     source: sourceText(lease.source),
     member: config.members.find(({ id }) => id === lease.member)?.name ?? null,
-    grantedBy: lease.grantedBy,
+    grantedBy: config.members.find(({ id }) => id === lease.grantedBy)?.name ?? lease.grantedBy,
     reason: lease.reason,
     grantedAt: new Date(lease.grantedAt).toISOString(),
     expiresAt: new Date(lease.expiresAt).toISOString(),
     remainingSeconds: left === null ? Math.ceil(lease.remaining / 1000) : Math.ceil(left / 1000),
+    endingSoon: endsSoon(lease, clock),
     state: stateOf(lease, clock),
   };
 }

@@ -11,10 +11,13 @@ import {
   text,
 } from '../../model/config.ts';
 import { Conflict, Forbidden, InvalidInput } from '../../model/errors.ts';
+import { parseDuration } from '../../model/lease.ts';
 import { labelOf, parseDisplayName } from '../../model/name.ts';
-import { grantProblem } from '../../model/roles.ts';
+import { grantProblem, mayAnywhere } from '../../model/roles.ts';
+import { withoutGuest } from '../../model/uplink.ts';
 import { findApplication, findMember } from './find.ts';
-import { body, configOf, needs, replaced, save, without } from './http.ts';
+import { body, configOf, needs, passwordWanted, replaced, save, without } from './http.ts';
+import { signInView } from './invites.ts';
 import { anywhere } from './scope.ts';
 import type { Env } from './services.ts';
 
@@ -32,13 +35,13 @@ const change = z.strictObject({
   role: role.optional(),
   access: access.optional(),
   leasePolicy: leasePolicy.optional(),
+  /** On the road: from now on for so long, knocks let in as with the policy `auto`; null: no longer. */
+  travel: text(parseDuration).nullable().optional(),
   disabled: z.boolean().optional(),
 });
 
 export const members = new Hono<Env>()
-  .get('/', needs('see', { title: 'The members.' }), (c) =>
-    c.json(configOf(c).members.map((one) => view(configOf(c), one))),
-  )
+  .get('/', needs('see', { title: 'The members.' }), (c) => c.json(configOf(c).members.map((one) => view(c, one))))
   .post('/', needs('member', { title: 'Add a member.', body: addition, scope: anywhere }), async (c) => {
     const asked = await body(c, addition);
     const id = c.get('services').newId();
@@ -58,21 +61,30 @@ export const members = new Hono<Env>()
       transaction.put({ ...config, members: [...config.members, one] });
       transaction.audit('member added', { id, name: one.name, role: one.role });
     });
-    return c.json(view(configOf(c), findMember(configOf(c), id)), 201);
+    return c.json(view(c, findMember(configOf(c), id)), 201);
   })
   .patch('/:member', needs('member', { title: 'Change a member.', body: change, scope: anywhere }), async (c) => {
-    const asked = await body(c, change);
+    const { travel, ...asked } = await body(c, change);
+    const { clock } = c.get('services');
     const { id, name } = findMember(configOf(c), c.req.param('member'));
     await save(c, { noun: 'members', id, summary: `member ${name} changed` }, (transaction) => {
       const { config } = transaction;
       const before = findMember(config, id);
-      const next = { ...before, ...asked, access: merged(config, before.access, asked.access ?? {}) };
+      const next = {
+        ...before,
+        ...asked,
+        access: merged(config, before.access, asked.access ?? {}),
+        ...(travel === undefined ? {} : { travelUntil: travel === null ? null : clock().wall + travel }),
+      };
       const after = parse(memberSchema, next) as Member;
       checkGrant(c, before, after, config);
       transaction.put({ ...config, members: replaced(config.members, after) });
-      transaction.audit('member changed', { id, fields: Object.keys(asked) });
+      transaction.audit('member changed', {
+        id,
+        fields: [...Object.keys(asked), ...(travel === undefined ? [] : ['travelUntil'])],
+      });
     });
-    return c.json(view(configOf(c), findMember(configOf(c), id)));
+    return c.json(view(c, findMember(configOf(c), id)));
   })
   .delete('/:member', needs('member', { title: 'Remove a member.', scope: anywhere }), async (c) => {
     const { id, name } = findMember(configOf(c), c.req.param('member'));
@@ -82,16 +94,20 @@ export const members = new Hono<Env>()
       if (config.devices.some(({ member }) => member === id)) {
         throw new Conflict('', `${name} still has devices: remove them first.`);
       }
-      transaction.put({ ...config, members: without(config.members, id) });
+      const uplinks = withoutGuest(config.uplinks, id);
+      transaction.put({ ...config, members: without(config.members, id), uplinks });
       transaction.audit('member removed', { id, name });
     });
     return c.json({ id, removed: true });
   });
 
-/** @throws Forbidden */
+/** Owners are made, changed and removed with the password at hand. @throws Forbidden */
 function checkGrant(c: Context<Env>, before: Member | null, after: Member | null, config: Config): void {
   const problem = grantProblem(c.get('principal'), before, after, config);
   if (problem !== null) throw new Forbidden(problem);
+  const principal = c.get('principal');
+  const isAboutOwners = before?.role === 'owner' || after?.role === 'owner';
+  if (isAboutOwners && principal.kind === 'member' && principal.fresh !== true) throw passwordWanted();
 }
 
 type Entries = Readonly<Record<string, z.infer<typeof role>>>;
@@ -106,11 +122,18 @@ function merged(config: Config, before: Entries, asked: z.infer<typeof access>):
   return Object.fromEntries(after);
 }
 
-function view({ applications, devices }: Config, one: Member) {
+/** How somebody signs in is shown to admins, and to himself. */
+function view(c: Context<Env>, one: Member) {
+  const { applications, devices } = configOf(c);
+  const principal = c.get('principal');
+  const shown =
+    (principal.kind === 'member' && principal.id === one.id) || mayAnywhere(principal, 'member', configOf(c));
   const labels = new Map(applications.map(({ id, label }) => [id, label]));
   return {
     ...one,
+    travelUntil: one.travelUntil === null ? null : new Date(one.travelUntil).toISOString(),
     access: Object.fromEntries(Object.entries(one.access).map(([id, own]) => [labels.get(id) ?? id, own])),
     devices: devices.filter(({ member }) => member === one.id).map(({ label }) => label),
+    ...(shown ? signInView(c.get('services'), one) : {}),
   };
 }

@@ -3,7 +3,7 @@ import { Hono } from 'hono';
 import { z } from 'zod';
 import { type Name, name as nameSchema, parse } from '../../model/config.ts';
 import { NotFound } from '../../model/errors.ts';
-import { body, configOf, needs, save, without } from './http.ts';
+import { body, configOf, needs, removal, save, without } from './http.ts';
 import type { Env } from './services.ts';
 
 const addition = z.discriminatedUnion('type', [
@@ -12,8 +12,8 @@ const addition = z.discriminatedUnion('type', [
 ]);
 
 export const names = new Hono<Env>()
-  .get('/', needs('see', { title: 'The extra names.' }), (c) => c.json(configOf(c).names))
-  .post('/', needs('name', { title: 'Add a name.', body: addition }), async (c) => {
+  .get('/', needs('see', { title: 'The extra names.', answer: z.array(nameSchema) }), (c) => c.json(configOf(c).names))
+  .post('/', needs('name', { title: 'Add a name.', body: addition, answer: nameSchema }), async (c) => {
     const asked = await body(c, addition);
     const domain = `.${configOf(c).network.domain}`;
     const id = c.get('services').newId();
@@ -28,7 +28,7 @@ export const names = new Hono<Env>()
     });
     return c.json(name, 201);
   })
-  .delete('/:name', needs('name', { title: 'Remove a name.' }), async (c) => {
+  .delete('/:name', needs('name', { title: 'Remove a name.', answer: removal }), async (c) => {
     const reference = c.req.param('name');
     const { domain } = configOf(c).network;
     const one = configOf(c).names.find(

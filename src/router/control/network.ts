@@ -4,10 +4,13 @@ import { z } from 'zod';
 import { hubAddress } from '../../model/addressing.ts';
 import { type Config, listenPort, type Network, network as networkSchema, parse } from '../../model/config.ts';
 import { Conflict } from '../../model/errors.ts';
+import type { Transaction } from '../store/store.ts';
+import { confirmed, confirmField, waiting, waitingFor } from './confirm.ts';
 import { body, configOf, needs, save } from './http.ts';
 import type { Env, Services } from './services.ts';
 
 const change = z.strictObject({
+  confirm: confirmField,
   range: z.string().optional(),
   endpoint: z
     .strictObject({ host: z.string(), port: z.int().default(listenPort) })
@@ -15,13 +18,22 @@ const change = z.strictObject({
     .optional(),
 });
 
+const answer = networkSchema.extend({
+  hubAddress: z.string(),
+  hubPublicKey: z.string(),
+  listenPort: z.literal(listenPort),
+});
+
+const changed = answer.extend({ confirm: waiting });
+
 export const network = new Hono<Env>()
-  .get('/', needs('see', { title: 'The range, and where clients find the hub.' }), (c) =>
+  .get('/', needs('see', { title: 'The range, and where clients find the hub.', answer }), (c) =>
     c.json(view(configOf(c), c.get('services'))),
   )
-  .patch('/', needs('configure', { title: 'Change them.', body: change }), async (c) => {
-    const asked = await body(c, change);
-    await save(c, { noun: 'network', id: '', summary: 'network changed' }, (transaction) => {
+  .patch('/', needs('configure', { title: 'Change them.', body: change, answer: changed }), async (c) => {
+    const { confirm, ...asked } = await body(c, change);
+    const summary = 'network changed';
+    const apply = (transaction: Transaction) => {
       const { config } = transaction;
       const next = parse(networkSchema, { ...config.network, ...asked }) as Network;
       if (next.range !== config.network.range && used(config)) {
@@ -31,8 +43,10 @@ export const network = new Hono<Env>()
         );
       }
       transaction.put({ ...config, network: next });
-    });
-    return c.json(view(configOf(c), c.get('services')));
+    };
+    await save(c, { noun: 'network', id: '', summary }, confirmed(c, confirm, summary, apply));
+    const services = c.get('services');
+    return c.json({ ...view(configOf(c), services), confirm: waitingFor(services) });
   });
 
 function used({ applications, devices, lanDevices }: Config): boolean {

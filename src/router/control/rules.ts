@@ -17,13 +17,26 @@ const addition = z.strictObject({
   server: z.string().nullable().default(null),
 });
 
+export const ruleAnswer = z.strictObject({
+  id: z.string(),
+  source: z.string(),
+  note: z.string(),
+  /** `web.shop`; null: it is nobody's in particular. */
+  server: z.string().nullable(),
+});
+
 export const rules = new Hono<Env>()
-  .get('/', needs('see', { title: 'The permanent openings of UDP 51820.' }), (c) =>
-    c.json(configOf(c).rules.map((one) => view(configOf(c), one))),
+  .get('/', needs('see', { title: 'The permanent openings of UDP 51820.', answer: z.array(ruleAnswer) }), (c) =>
+    c.json(configOf(c).rules.map((one) => ruleView(configOf(c), one))),
   )
   .post(
     '/',
-    needs('rule', { title: 'Open UDP 51820 to a source for good.', body: addition, scope: fieldServerScope }),
+    needs('rule', {
+      title: 'Open UDP 51820 to a source for good.',
+      body: addition,
+      answer: ruleAnswer,
+      scope: fieldServerScope,
+    }),
     async (c) => {
       const asked = await body(c, addition);
       const id = c.get('services').newId();
@@ -38,22 +51,30 @@ export const rules = new Hono<Env>()
         transaction.audit('rule added', { id, source: one.source });
         return one;
       });
-      return c.json(view(configOf(c), rule), 201);
+      return c.json(ruleView(configOf(c), rule), 201);
     },
   )
-  .delete('/:rule{.+}', needs('rule', { title: 'Shut it again, by id or source.', scope: rulesScope }), async (c) => {
-    const reference = c.req.param('rule');
-    const removed = findRules(configOf(c), reference);
-    await save(c, { noun: 'rules', id: reference, summary: `rule for ${reference} removed` }, (transaction) => {
-      const { config } = transaction;
-      transaction.put({
-        ...config,
-        rules: removed.reduce<readonly Rule[]>((list, { id }) => without(list, id), config.rules),
+  .delete(
+    '/:rule{.+}',
+    needs('rule', {
+      title: 'Shut it again, by id or source.',
+      answer: z.strictObject({ removed: z.array(z.string()) }),
+      scope: rulesScope,
+    }),
+    async (c) => {
+      const reference = c.req.param('rule');
+      const removed = findRules(configOf(c), reference);
+      await save(c, { noun: 'rules', id: reference, summary: `rule for ${reference} removed` }, (transaction) => {
+        const { config } = transaction;
+        transaction.put({
+          ...config,
+          rules: removed.reduce<readonly Rule[]>((list, { id }) => without(list, id), config.rules),
+        });
+        for (const { id, source } of removed) transaction.audit('rule removed', { id, source });
       });
-      for (const { id, source } of removed) transaction.audit('rule removed', { id, source });
-    });
-    return c.json({ removed: removed.map(({ id }) => id) });
-  });
+      return c.json({ removed: removed.map(({ id }) => id) });
+    },
+  );
 
 /** The one application whose servers these rules are of. */
 function rulesScope(c: Context<Env>, config: Config): Scope {
@@ -72,7 +93,7 @@ function findRules(config: Config, reference: string): readonly Rule[] {
   return found;
 }
 
-function view(config: Config, { id, source, note, server }: Rule) {
+export function ruleView(config: Config, { id, source, note, server }: Rule) {
   const of = config.servers.find((one) => one.id === server);
   const name = of === undefined ? null : `${of.label}.${applicationLabel(config, of)}`;
   return { id, source: sourceText(source), note, server: name };

@@ -1,10 +1,11 @@
-// /summary and /status: how the router is; /events: the same as it changes; /explain: why something is allowed or not.
-import { Hono } from 'hono';
+// /summary and /status: how the router is; /events: the same as it changes.
+import { type Context, Hono } from 'hono';
 import { streamSSE } from 'hono/streaming';
-import { type Address, contains, parseAddress } from '../../model/address.ts';
-import { type Config, listenPort } from '../../model/config.ts';
-import { InvalidInput } from '../../model/errors.ts';
-import { explain, findMachine, type Machine } from '../../model/explain.ts';
+import { z } from 'zod';
+import { type Config, listenPort, network as networkSchema } from '../../model/config.ts';
+import { claimed, may } from '../../model/roles.ts';
+import type { Announcement } from './announcements.ts';
+import { waitingFor } from './confirm.ts';
 import { configOf, needs } from './http.ts';
 import { type Env, isConnected, type Services } from './services.ts';
 
@@ -12,11 +13,42 @@ import { type Env, isConnected, type Services } from './services.ts';
 const shortestInterval = 1000;
 const heartbeat = 15_000;
 
+const count = z.int().min(0);
+const condition = z.strictObject({
+  code: z.string(),
+  severity: z.enum(['info', 'warning', 'error']),
+  title: z.string(),
+  remedy: z.string(),
+  since: z.iso.datetime(),
+});
+const brief = z.strictObject({
+  hostName: z.string(),
+  state: z.enum(['starting', 'unclaimed', 'up', 'fault']),
+  revision: count,
+  /** The newest revision that the machine agrees with. */
+  appliedRevision: z.int(),
+  uptimeSeconds: count,
+  tunnel: z.strictObject({ up: z.boolean(), listenPort: z.literal(listenPort) }),
+  counts: z.strictObject({
+    ...{ applications: count, servers: count, serversConnected: count, devices: count, devicesConnected: count },
+    ...{ lanDevices: count, leases: count, rules: count },
+  }),
+  confirm: z.strictObject({ secondsLeft: z.number() }).nullable(),
+  rxBytes: count,
+  txBytes: count,
+  conditions: z.array(condition),
+});
+const whole = brief.extend({
+  conditions: z.array(condition.extend({ about: z.string().optional() })),
+  network: networkSchema,
+  hubPublicKey: z.string(),
+});
+
 export const status = new Hono<Env>()
-  .get('/summary', needs('summary', { title: 'Counts and states, without names.' }), async (c) =>
+  .get('/summary', needs('summary', { title: 'Counts and states, without names.', answer: brief }), async (c) =>
     c.json(await summary(c.get('services'))),
   )
-  .get('/status', needs('see', { title: 'How the router is.' }), async (c) => {
+  .get('/status', needs('see', { title: 'How the router is.', answer: whole }), async (c) => {
     const services = c.get('services');
     const conditions = services.conditions
       .list()
@@ -24,43 +56,58 @@ export const status = new Hono<Env>()
     const { network } = configOf(c);
     return c.json({ ...(await summary(services)), conditions, network, hubPublicKey: services.hubPublicKey });
   })
-  .get('/events', needs('summary', { title: 'The summary as it changes, as server-sent events.' }), (c) =>
-    streamSSE(c, async (stream) => {
-      const services = c.get('services');
-      let changed = Promise.withResolvers<boolean>();
-      const stop = services.onChange(() => changed.resolve(true));
-      stream.onAbort(() => {
-        stop();
-        changed.resolve(false);
-      });
-      while (!stream.aborted) {
-        await stream.writeSSE({ event: 'summary', data: JSON.stringify(await summary(services)) });
-        await stream.sleep(shortestInterval);
-        const timer = setTimeout(() => changed.resolve(false), heartbeat);
-        const something = await changed.promise;
-        clearTimeout(timer);
-        changed = Promise.withResolvers();
-        if (!something && !stream.aborted) await stream.write(': alive\n\n');
-      }
-    }),
-  )
   .get(
-    '/explain',
-    needs('see', {
-      title: 'Why a connection is allowed or not.',
-      query: { source: 'a name or an address', destination: 'a name or an address', port: '`443`, `53/udp`' },
-    }),
-    (c) => {
-      const config = configOf(c);
-      const leased = c.get('services').leased();
-      const source = machine(config, 'source', c.req.query('source') ?? '');
-      const destination = machine(config, 'destination', c.req.query('destination') ?? '');
-      return c.json(explain(config, leased, source, destination, port(c.req.query('port') ?? '')));
-    },
+    '/events',
+    needs('summary', { title: 'The summary as it changes, as server-sent events.', media: 'text/event-stream' }),
+    (c) =>
+      streamSSE(c, async (stream) => {
+        const services = c.get('services');
+        let changed = Promise.withResolvers<boolean>();
+        const said: Announcement[] = [];
+        const stops = [
+          services.onChange(() => changed.resolve(true)),
+          services.announcements.on((one) => {
+            said.push(one);
+            changed.resolve(true);
+          }),
+        ];
+        stream.onAbort(() => {
+          for (const stop of stops) stop();
+          changed.resolve(false);
+        });
+        while (!stream.aborted) {
+          for (const one of said.splice(0)) {
+            if (sees(c)) await stream.writeSSE({ event: one.event, data: JSON.stringify(announced(configOf(c), one)) });
+          }
+          await stream.writeSSE({ event: 'summary', data: JSON.stringify(await summary(services)) });
+          await stream.sleep(shortestInterval);
+          const timer = setTimeout(() => changed.resolve(false), heartbeat);
+          const something = await changed.promise;
+          clearTimeout(timer);
+          changed = Promise.withResolvers();
+          if (!something && !stream.aborted) await stream.write(': alive\n\n');
+        }
+      }),
   );
 
+/** Asked anew each time: a stream outlives a session, a role, a member. */
+function sees(c: Context<Env>): boolean {
+  const { store } = c.get('services');
+  const principal = c.get('principal');
+  if (!may(principal, 'see', {}, store.snapshot.config)) return false;
+  if (principal.kind !== 'member' || principal.ticket === undefined) return true;
+  const kind = principal.token === undefined ? 'session' : 'token';
+  return store.tickets.list(kind, principal.id).some(({ id }) => id === principal.ticket);
+}
+
+function announced({ members }: Config, { data }: Announcement) {
+  return { ...data, member: members.find(({ id }) => id === data.member)?.name ?? null };
+}
+
 /** Counts and states; no names, no addresses: anybody on the LAN may read it. */
-async function summary({ store, conditions, tunnel, clock, appliedRevision, startedAt }: Services) {
+async function summary(services: Services) {
+  const { store, conditions, tunnel, clock, appliedRevision, startedAt } = services;
+  const waits = waitingFor(services);
   const { config, revision, leases } = store.snapshot;
   const live = await tunnel();
   const { wall } = clock();
@@ -90,6 +137,8 @@ async function summary({ store, conditions, tunnel, clock, appliedRevision, star
       leases: leases.length,
       rules: config.rules.length,
     },
+    /** A network edit that waits to be confirmed. */
+    confirm: waits === null ? null : { secondsLeft: waits.secondsLeft },
     rxBytes: sum('rxBytes'),
     txBytes: sum('txBytes'),
     conditions: present.map(({ about: _, since, ...rest }) => ({ ...rest, since: new Date(since).toISOString() })),
@@ -98,30 +147,6 @@ async function summary({ store, conditions, tunnel, clock, appliedRevision, star
 
 function state(config: Config, fault: boolean, applied: boolean): 'starting' | 'unclaimed' | 'up' | 'fault' {
   if (fault) return 'fault';
-  if (config.lan === null && config.members.length === 0) return 'unclaimed';
+  if (!claimed(config)) return 'unclaimed';
   return applied ? 'up' : 'starting';
-}
-
-/** Somebody the configuration knows, or an address that belongs to nobody. */
-function machine(config: Config, path: 'source' | 'destination', reference: string): Machine {
-  const known = findMachine(config, reference, path);
-  if (known !== null) return known;
-  let address: Address;
-  try {
-    address = parseAddress(reference);
-  } catch {
-    throw new InvalidInput(path, `“${reference.slice(0, 60)}” is neither an address nor a name the hub knows.`);
-  }
-  if (address === config.lan?.address) return { kind: 'hub', name: 'hub', address };
-  if (config.lan !== null && contains(config.lan.range, address)) return { kind: 'LAN device', name: address, address };
-  return { kind: 'unknown', name: address, address };
-}
-
-function port(text: string): string {
-  const match = /^(\d{1,5})(\/(tcp|udp))?$/.exec(text);
-  if (text === '') return '';
-  if (match === null || Number(match[1]) > 65535 || Number(match[1]) === 0) {
-    throw new InvalidInput('port', 'A port is a number from 1 to 65535, with /tcp or /udp if you like.');
-  }
-  return text;
 }

@@ -1,6 +1,6 @@
 // Ends a lab: every process it started, by id, then its namespaces and its folder. Safe to repeat, and after a half start.
 import { existsSync, rmdirSync, rmSync } from 'node:fs';
-import { HOSTS } from './hosts.ts';
+import { ALL_HOSTS } from './hosts.ts';
 import { forwarderMark } from './hub.ts';
 import { withLock } from './lock.ts';
 import { removeNamespaces } from './network.ts';
@@ -14,7 +14,7 @@ export async function clean(lab: string): Promise<void> {
     ...labProcesses(lab),
     ...forwarders(folder, forwarderMark(lab)).map((pid) => ({ pid, name: 'forwarder' })),
   ]);
-  const names = HOSTS.map(({ name }) => name).filter((host) => namespaceInode(namespaceOf(lab, host)) !== null);
+  const names = ALL_HOSTS.map(({ name }) => name).filter((host) => namespaceInode(namespaceOf(lab, host)) !== null);
   await removeNamespaces(lab, names);
 }
 
@@ -24,7 +24,7 @@ function isEmpty(error: unknown): boolean {
 
 export async function takeDown(lab: string): Promise<void> {
   const folder = labFolder(lab);
-  const nothing = !existsSync(folder) && HOSTS.every(({ name }) => namespaceInode(namespaceOf(lab, name)) === null);
+  const nothing = !existsSync(folder) && ALL_HOSTS.every(({ name }) => namespaceInode(namespaceOf(lab, name)) === null);
   if (nothing) return;
   if (process.getuid?.() !== 0) throw new Error('only root can end a lab');
   await withLock(folder, async () => {

@@ -1,4 +1,5 @@
 // Configures a fresh router the way a person would, with `apn` commands, and gives the stock clients their files.
+import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -50,7 +51,7 @@ export async function enrol(lab: Lab, step: Step): Promise<void> {
     if (!found) throw new Error(`${host} has no key`);
     return found;
   };
-  const shared = (presharedKey: boolean): string[] => (presharedKey ? ['--preshared-key'] : []);
+  const shared = (presharedKey: boolean): string[] => (presharedKey ? [] : ['--no-preshared-key']);
   const wanOf = (name: string): string => HOSTS.find((host) => host.name === name)?.wan?.address.split('/')[0] ?? '';
   const macOf = (name: string): string => HOSTS.find((host) => host.name === name)?.mac ?? '';
 
@@ -81,4 +82,13 @@ export async function enrol(lab: Lab, step: Step): Promise<void> {
   await step(`tunnels on ${peers.map(({ host }) => host).join(', ')}`, () =>
     Promise.all(peers.map(({ host }, index) => connect(lab, host, key(host), enrolled[index]?.config ?? ''))),
   );
+}
+
+/** Gives the owner a password of chance, as somebody on the console would. */
+export async function giveOwnerPassword(lab: Lab): Promise<{ ownerName: string; ownerPassword: string }> {
+  const ownerName = MEMBERS.find(({ role }) => role === 'owner')?.name ?? '';
+  const ownerPassword = randomBytes(12).toString('base64url');
+  const reset = ['apn', 'reset-password', ownerName, '--password-stdin'];
+  await lab.output('hub', reset, { input: `${ownerPassword}\n` });
+  return { ownerName, ownerPassword };
 }

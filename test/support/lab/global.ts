@@ -8,7 +8,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     project.provide('lab', existing);
     return async () => {};
   }
-  const lab = await startLab({ name: `t${process.pid}` });
+  const lab = await startLab({ name: `t${process.pid}`, uplink: true });
   project.provide('lab', lab.name);
   return () => lab.stop();
 }

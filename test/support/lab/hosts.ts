@@ -108,12 +108,24 @@ export const HOSTS: readonly Host[] = [
   cable('switch'),
 ];
 
+/** Machines of a hosted APN, which are there after `up --uplink` alone. */
+export const HOSTED: readonly Host[] = [wanHost('hosted', 80), wanHost('hosted2', 81)];
+/** Addresses in that network: ours, two servers, its DNS; and the domain that this knows. */
+export const HOSTED_US = '10.77.0.2';
+export const HOSTED_CRM = '10.77.0.10';
+export const HOSTED_WIKI = '10.77.0.11';
+export const HOSTED_DNS = '10.77.0.53';
+export const HOSTED_DOMAIN = 'corp.example.net';
+
+/** Every host that a lab may have. */
+export const ALL_HOSTS: readonly Host[] = [...HOSTS, ...HOSTED];
+
 /** The WAN interface's name: the hub's and the carrier's are told apart from their other ports. */
 export function wanPort(host: string): string {
   return host === 'hub' || host === 'carrier' ? 'wan0' : 'eth0';
 }
 
-const macOf = (name: string): string | null => HOSTS.find((host) => host.name === name)?.mac ?? null;
+const macOf = (name: string): string | null => ALL_HOSTS.find((host) => host.name === name)?.mac ?? null;
 const plug = (host: string, port: string, into: string): Cable => ({
   from: [host, port],
   to: [into, host],
@@ -132,6 +144,8 @@ export const CABLES: readonly Cable[] = [
   { from: ['printer', 'eth0'], to: ['hub', 'lan1'], mac: macOf('printer') },
   { from: ['switch', 'hub'], to: ['hub', 'lan2'], mac: null },
 ];
+
+export const HOSTED_CABLES: readonly Cable[] = HOSTED.map(({ name }) => plug(name, wanPort(name), 'internet'));
 
 /** Bridges over every cable that ends in these hosts, with the address the bridge itself has. */
 export const BRIDGES: readonly { host: string; address: string | null; ipv6: string | null }[] = [

@@ -14,6 +14,8 @@ const SUPERVISE = join(import.meta.dirname, 'host', 'supervise.sh');
 const RUN = '/run/apn';
 export const CONTROL_SOCKET = `${RUN}/control.sock`;
 
+/** The set-up file of the hub's card; there is none unless a test writes it. */
+export const seedFile = (lab: string): string => join(hostFolder(lab, 'hub'), 'seed.json');
 const stateFolder = (lab: string): string => join(hostFolder(lab, 'hub'), 'state');
 
 /** Resolves to true when somebody accepts connections on a unix socket. */
@@ -61,6 +63,8 @@ export async function startHub(lab: Lab, synchronized = true): Promise<void> {
     state,
     '--run',
     RUN,
+    '--seed',
+    seedFile(lab.name),
   ]);
   await routerReady(lab);
   // The zone is the last thing the first run of its loop makes: from then on a change is applied at once.
@@ -84,8 +88,9 @@ export async function routerReady(lab: Lab): Promise<void> {
 /**
  * What a power cut leaves behind: nothing of the kernel's state, nothing in `/run`, the disk as it was.
  * The WAN address comes back at once, as networkd's work.
+ * @param blank The card is a new one.
  */
-export async function rebootHub(lab: Lab, synchronized: boolean): Promise<void> {
+export async function rebootHub(lab: Lab, synchronized: boolean, blank = false): Promise<void> {
   const holder = lab.holder('hub');
   await endAll(() => labProcesses(lab.name, ['hub']).filter(({ pid }) => pid !== holder));
   const devices = JSON.parse(await lab.output('hub', ['ip', '-j', 'link'])) as { ifname: string }[];
@@ -107,6 +112,7 @@ export async function rebootHub(lab: Lab, synchronized: boolean): Promise<void> 
   // The folder itself is mounted, and on some systems /etc/resolv.conf lies in /run/systemd/resolve.
   const volatile = readdirSync(run).filter((entry) => entry !== 'systemd');
   for (const entry of [...volatile, 'systemd/timesync']) rmSync(join(run, entry), { recursive: true, force: true });
+  if (blank) rmSync(stateFolder(lab.name), { recursive: true, force: true });
   newBootId(lab.name);
   await startHub(lab, synchronized);
 }

@@ -229,9 +229,9 @@ export class Lab {
     return this.restart('router');
   }
 
-  /** A power cut at the hub and the boot after it, with or without a synchronised clock. */
-  rebootHub(options: { synchronized?: boolean } = {}): Promise<void> {
-    return rebootHub(this, options.synchronized ?? true);
+  /** A power cut at the hub and the boot after it, with or without a synchronised clock, or with a new card. */
+  rebootHub(options: { synchronized?: boolean; blank?: boolean } = {}): Promise<void> {
+    return rebootHub(this, options.synchronized ?? true, options.blank ?? false);
   }
 
   /** Brings up a stock client's tunnel from the host's own configuration file. */

@@ -1,6 +1,7 @@
 // The commands of scripts/lab.sh that change or describe a lab; `exec` is the shell script's own.
 import { demonstrate } from './demonstration.ts';
 import { takeDown } from './down.ts';
+import { uplinkFiles } from './hosted.ts';
 import type { Lab } from './lab.ts';
 import { checkLabName } from './place.ts';
 import { readState } from './state.ts';
@@ -13,14 +14,14 @@ const say = (line: string): void => console.log(line);
 
 function flags(args: readonly string[], known: readonly string[]): Set<string> {
   for (const arg of args) {
-    if (arg === '--topology' || arg === '--uplink') throw new Usage(`${arg} is not part of the lab yet`);
+    if (arg === '--topology') throw new Usage(`${arg} is not part of the lab yet`);
     if (!known.includes(arg)) throw new Usage(`unknown argument ${arg}`);
   }
   return new Set(args);
 }
 
-async function startAndShow(name: string, empty: boolean): Promise<Lab> {
-  const lab = await bringUp({ name, empty, log: say });
+async function startAndShow(name: string, empty: boolean, uplink: boolean): Promise<Lab> {
+  const lab = await bringUp({ name, empty, uplink, log: say });
   if (!empty) {
     say('\nDemonstration');
     await demonstrate(lab, (line) => say(`  ${line}`));
@@ -29,20 +30,23 @@ async function startAndShow(name: string, empty: boolean): Promise<Lab> {
 }
 
 async function up(name: string, args: readonly string[]): Promise<void> {
-  const empty = flags(args, ['--empty']).has('--empty');
+  const asked = flags(args, ['--empty', '--uplink']);
+  const [empty, uplink] = [asked.has('--empty'), asked.has('--uplink')];
   say(`lab ${name}: starting`);
-  const lab = await startAndShow(name, empty).catch((error: unknown) => {
+  const lab = await startAndShow(name, empty, uplink).catch((error: unknown) => {
     say(`\nThe lab is left as it is. What its programs said is in .lab/${name}/log; scripts/lab.sh down removes it.`);
     throw error;
   });
   const prefix = name === 'apn' ? '' : `LAB=${name} `;
   say(`\nThe lab is up. Web UI: ${lab.ui} (its certificate is its own; the browser will ask)`);
   if (empty) {
-    say('Nothing is configured: the UI is waiting for its first owner, the LAN hosts for an address.');
+    say('Nothing is configured: the UI is waiting for its first owner, who comes from the LAN or through it.');
   } else {
     say(`  ${prefix}scripts/lab.sh exec tv -- curl http://web.shop.apn`);
     say(`  ${prefix}scripts/lab.sh exec hub -- apn lease add 203.0.113.50`);
   }
+  if (uplink)
+    say(`  ${prefix}scripts/lab.sh exec hub -- apn uplinks add hosted ${uplinkFiles(name).file} --lan everyone`);
   say(`  ${prefix}scripts/lab.sh status`);
   say(`  ${prefix}scripts/lab.sh down`);
 }

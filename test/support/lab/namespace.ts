@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { HOSTS, type Host, HUB_APN, RESOLVER } from './hosts.ts';
+import { type Host, HUB_APN, RESOLVER } from './hosts.ts';
 import { hostFolder, LAB_FOLDER, logFile } from './place.ts';
 import { namespaceOf } from './process.ts';
 import { must } from './run.ts';
@@ -71,9 +71,9 @@ async function hold(lab: string, host: Host): Promise<[string, number]> {
   return [host.name, pid];
 }
 
-/** Makes all hosts; the pids of their holders. */
-export async function makeHosts(lab: string): Promise<Map<string, number>> {
-  const batch = HOSTS.map((host) => `netns add ${namespaceOf(lab, host.name)}\n`).join('');
+/** Makes the hosts; the pids of their holders. */
+export async function makeHosts(lab: string, hosts: readonly Host[]): Promise<Map<string, number>> {
+  const batch = hosts.map((host) => `netns add ${namespaceOf(lab, host.name)}\n`).join('');
   await must(['ip', '-batch', '-'], { input: batch });
-  return new Map(await Promise.all(HOSTS.map((host) => hold(lab, host))));
+  return new Map(await Promise.all(hosts.map((host) => hold(lab, host))));
 }

@@ -1,5 +1,5 @@
 // Lays the lab's cables: bridges, veth pairs, addresses, default routes, and the carrier's NAT.
-import { BRIDGES, CABLES, HOSTS, wanPort } from './hosts.ts';
+import { BRIDGES, type Cable, type Host, wanPort } from './hosts.ts';
 import { namespaceOf } from './process.ts';
 import { must } from './run.ts';
 
@@ -19,10 +19,10 @@ table inet carrier {
 `;
 
 /** `ip -batch` lines for one host; the hub's LAN ports stay bare: the bridge over them is the router's. */
-function addresses(name: string): string[] {
+function addresses({ name, wan }: Host, cables: readonly Cable[]): string[] {
   const lines: string[] = [];
   const bridge = BRIDGES.find((entry) => entry.host === name);
-  const ports = CABLES.flatMap((cable) => [cable.from, cable.to]).filter(([host]) => host === name);
+  const ports = cables.flatMap((cable) => [cable.from, cable.to]).filter(([host]) => host === name);
   if (bridge) {
     lines.push('link add br0 type bridge mcast_snooping 0');
     for (const [, port] of ports) if (port !== wanPort(name)) lines.push(`link set dev ${port} master br0`);
@@ -31,7 +31,6 @@ function addresses(name: string): string[] {
     lines.push('link set br0 up');
   }
   for (const [, port] of ports) lines.push(`link set dev ${port} up`);
-  const wan = HOSTS.find((host) => host.name === name)?.wan;
   if (wan) {
     const port = wanPort(name);
     lines.push(`addr add ${wan.address} dev ${port}`, `route add default via ${wan.gateway} dev ${port}`);
@@ -42,17 +41,17 @@ function addresses(name: string): string[] {
   return lines;
 }
 
-export async function layCables(lab: string): Promise<void> {
-  const links = CABLES.map(({ from, to, mac }) => {
+export async function layCables(lab: string, hosts: readonly Host[], cables: readonly Cable[]): Promise<void> {
+  const links = cables.map(({ from, to, mac }) => {
     const near = `${from[1]} netns ${namespaceOf(lab, from[0])}`;
     const far = `${to[1]} netns ${namespaceOf(lab, to[0])}`;
     return `link add ${near} ${mac ? `address ${mac} ` : ''}type veth peer name ${far}\n`;
   });
   await must(['ip', '-batch', '-'], { input: links.join('') });
   await Promise.all(
-    HOSTS.map(({ name }) => {
-      const lines = addresses(name).map((line) => `${line}\n`);
-      return must(['ip', '-n', namespaceOf(lab, name), '-batch', '-'], { input: lines.join('') });
+    hosts.map((host) => {
+      const lines = addresses(host, cables).map((line) => `${line}\n`);
+      return must(['ip', '-n', namespaceOf(lab, host.name), '-batch', '-'], { input: lines.join('') });
     }),
   );
   await must(['nsenter', `--net=/run/netns/${namespaceOf(lab, 'carrier')}`, 'nft', '-f', '-'], { input: CARRIER_NAT });

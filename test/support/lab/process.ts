@@ -1,6 +1,6 @@
 // Finds and ends the processes of a lab by what the kernel says about them: the namespace they live in.
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { HOSTS } from './hosts.ts';
+import { ALL_HOSTS } from './hosts.ts';
 import { poll } from './run.ts';
 
 export interface LabProcess {
@@ -72,7 +72,7 @@ function link(path: string): string {
 }
 
 /** Every process in the lab's network namespaces, by looking at all processes of the machine. */
-export function labProcesses(lab: string, hosts: readonly string[] = HOSTS.map((host) => host.name)): LabProcess[] {
+export function labProcesses(lab: string, hosts: readonly string[] = ALL_HOSTS.map((host) => host.name)): LabProcess[] {
   const byNamespace = new Map<string, string>();
   for (const host of hosts) {
     const inode = namespaceInode(namespaceOf(lab, host));

@@ -9,6 +9,8 @@ export interface LabState {
   readonly port: number;
   /** True after `up --empty`: nobody is enrolled. */
   readonly empty: boolean;
+  /** True after `up --uplink`: a hosted APN is there. */
+  readonly uplink?: boolean;
   readonly holders: Readonly<Record<string, number>>;
   readonly ownerName: string | null;
   readonly ownerPassword: string | null;

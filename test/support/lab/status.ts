@@ -1,5 +1,6 @@
 // What runs where, read live from the kernel; the shape of `lab.sh status --json`.
-import { enrolment, HOSTS } from './hosts.ts';
+import { uplinkFiles } from './hosted.ts';
+import { ALL_HOSTS, enrolment } from './hosts.ts';
 import { namespaceInode, namespaceOf, programs } from './process.ts';
 import { run } from './run.ts';
 import type { LabState } from './state.ts';
@@ -19,6 +20,8 @@ export interface HostStatus {
 export interface Status {
   readonly name: string;
   readonly ui: { readonly url: string; readonly ownerName: string | null; readonly ownerPassword: string | null };
+  /** After `up --uplink`: WireGuard files of the hosted APN to import, as it is and as it will have grown. */
+  readonly uplink: { readonly file: string; readonly newer: string } | null;
   readonly hosts: readonly HostStatus[];
   readonly processes: readonly { readonly host: string; readonly name: string; readonly pid: number }[];
 }
@@ -31,14 +34,15 @@ async function addressOn(namespace: string, device: string): Promise<string | nu
 }
 
 export async function readStatus(state: LabState): Promise<Status> {
-  const hosts = HOSTS.filter(({ name, cable }) => !cable && namespaceInode(namespaceOf(state.name, name)) !== null);
+  const hosts = ALL_HOSTS.filter(({ name, cable }) => !cable && namespaceInode(namespaceOf(state.name, name)) !== null);
   const onLan = (name: string): string | null => {
     if (name === 'hub') return 'br-lan';
-    return HOSTS.find((host) => host.name === name)?.dhcp ? 'eth0' : null;
+    return ALL_HOSTS.find((host) => host.name === name)?.dhcp ? 'eth0' : null;
   };
   return {
     name: state.name,
     ui: { url: `https://localhost:${state.port}`, ownerName: state.ownerName, ownerPassword: state.ownerPassword },
+    uplink: state.uplink === true ? uplinkFiles(state.name) : null,
     hosts: await Promise.all(
       hosts.map(async ({ name, wan, mac }) => {
         const namespace = namespaceOf(state.name, name);
@@ -69,7 +73,8 @@ export function statusText(status: Status): string {
       .map(({ name, pid }) => `${name}(${pid})`)
       .join(' ');
   return [
-    `lab ${status.name}   UI ${status.ui.url}`,
+    `lab ${status.name}   UI ${status.ui.url}${status.ui.ownerName === null ? '' : `   ${status.ui.ownerName}: ${status.ui.ownerPassword}`}`,
+    ...(status.uplink === null ? [] : [`hosted APN to import: ${status.uplink.file}, later ${status.uplink.newer}`]),
     row(['host', 'wan', 'lan', 'apn', 'name', 'runs']),
     ...status.hosts.map((host) => row([host.name, host.wan, host.lan, host.apn, host.fqdn, running(host.name)])),
   ].join('\n');

@@ -3,8 +3,9 @@ import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync }
 import { join } from 'node:path';
 import { build } from './build.ts';
 import { clean } from './down.ts';
-import { enrol } from './enrol.ts';
-import { HOSTS, SERVERS } from './hosts.ts';
+import { enrol, giveOwnerPassword } from './enrol.ts';
+import { startHosted } from './hosted.ts';
+import { ALL_HOSTS, CABLES, HOSTED, HOSTED_CABLES, HOSTS, SERVERS } from './hosts.ts';
 import { startForwarder, startHub, uiPort } from './hub.ts';
 import { Lab } from './lab.ts';
 import { withLock } from './lock.ts';
@@ -19,6 +20,8 @@ export interface UpOptions {
   readonly name: string;
   /** A router with nothing configured; the LAN hosts wait for its DHCP. */
   readonly empty?: boolean;
+  /** With a hosted APN to import. */
+  readonly uplink?: boolean;
   /** Told what was done after each step. */
   readonly log?: (line: string) => void;
 }
@@ -87,16 +90,17 @@ function startServices(lab: Lab, services: readonly Service[]): void {
 }
 
 /** Hosts, cables and servers, without the hub's programs. */
-export async function makeNetwork(name: string): Promise<Lab> {
+export async function makeNetwork(name: string, uplink = false): Promise<Lab> {
+  const hosts = uplink ? ALL_HOSTS : HOSTS;
   const folder = labFolder(name);
   mkdirSync(join(folder, 'log'), { recursive: true });
-  for (const host of HOSTS) mkdirSync(hostFolder(name, host.name), { recursive: true });
+  for (const host of hosts) mkdirSync(hostFolder(name, host.name), { recursive: true });
   writeCommands(name);
   const port = await uiPort(name);
-  const holders = Object.fromEntries(await makeHosts(name));
-  await layCables(name);
+  const holders = Object.fromEntries(await makeHosts(name, hosts));
+  await layCables(name, hosts, uplink ? [...CABLES, ...HOSTED_CABLES] : CABLES);
   const lab = new Lab({ name, port, holders });
-  writeState({ name, port, empty: true, holders, ownerName: null, ownerPassword: null });
+  writeState({ name, port, empty: true, uplink, holders, ownerName: null, ownerPassword: null });
   writeServiceFiles(name);
   startServices(lab, SERVICES);
   await servicesReady(lab);
@@ -120,16 +124,20 @@ export async function bringUp(options: UpOptions): Promise<Lab> {
     await clean(name);
     // The folder itself stays: it is what we hold the lock on.
     for (const entry of readdirSync(folder)) rmSync(join(folder, entry), { recursive: true, force: true });
-    const machines = HOSTS.filter(({ cable }) => !cable).length;
-    const lab = await step(`${machines} hosts, their cables and servers`, () => makeNetwork(name));
+    const { uplink = false } = options;
+    const hosts = uplink ? ALL_HOSTS : HOSTS;
+    const machines = hosts.filter(({ cable }) => !cable).length;
+    const lab = await step(`${machines} hosts, their cables and servers`, () => makeNetwork(name, uplink));
+    if (uplink) await step('a hosted APN: hosted, hosted2', () => startHosted(lab, HOSTED));
     await step('router, dns, webui and unbound on hub', () => startHub(lab));
     await startForwarder(lab);
     if (!options.empty) await enrol(lab, step);
     // The LAN hosts are switched on last, so that approved ones get the address that belongs to them at once.
     startServices(lab, DHCP_CLIENTS);
     if (!options.empty) {
-      const holders = Object.fromEntries(HOSTS.map((host) => [host.name, lab.holder(host.name)]));
-      writeState({ name, port: lab.port, empty: false, holders, ownerName: null, ownerPassword: null });
+      const holders = Object.fromEntries(hosts.map((host) => [host.name, lab.holder(host.name)]));
+      const owner = await giveOwnerPassword(lab);
+      writeState({ name, port: lab.port, empty: false, uplink, holders, ...owner });
       await step(`${SERVERS.map(({ host }) => host).join(', ')} are connected`, () => serversConnected(lab));
     }
     return lab;
