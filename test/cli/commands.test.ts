@@ -115,7 +115,7 @@ describe('commands', () => {
       ['devices add', 'anna/laptop', '--public-key', 'K', '--address', '172.16.1.9'],
       'POST',
       '/devices',
-      { member: 'anna', label: 'laptop', publicKey: 'K', address: '172.16.1.9', presharedKey: false },
+      { member: 'anna', label: 'laptop', publicKey: 'K', address: '172.16.1.9' },
     ],
     [['devices rm', 'anna/laptop'], 'DELETE', '/devices/anna%2Flaptop', undefined],
     [
@@ -196,6 +196,23 @@ describe('commands', () => {
       '/explain?source=tv&destination=web.shop&port=80%2Ftcp',
       undefined,
     ],
+    [['knocks lease', 'phone.anna', '--for', '1h'], 'POST', '/knocks/phone.anna/lease', { for: '1h' }],
+    [
+      ['knocks enrol', '0f3a', '--device', 'anna/phone', '--admit', 'no'],
+      'POST',
+      '/knocks/0f3a/enrol',
+      { as: 'device', member: 'anna', label: 'phone', admit: false },
+    ],
+    [
+      ['knocks enrol', '0f3a', '--server', 'shop/web', '--address', '172.16.10.9'],
+      'POST',
+      '/knocks/0f3a/enrol',
+      { as: 'server', application: 'shop', label: 'web', address: '172.16.10.9' },
+    ],
+    [['knocks rule', '2001:db8::1'], 'POST', '/knocks/2001%3Adb8%3A%3A1/rule', undefined],
+    [['members set', 'Anna', '--travel', '7d'], 'PATCH', '/members/Anna', { access: {}, travel: '7d' }],
+    [['members set', 'Anna', '--travel', 'off'], 'PATCH', '/members/Anna', { access: {}, travel: null }],
+    [['servers set', 'web.shop', '--follow', 'yes'], 'PATCH', '/servers/web.shop', { follow: true }],
     [['servers rm', '../members/anna'], 'DELETE', '/servers/..%2Fmembers%2Fanna', undefined],
   ] as const)('%j', ([name, ...line], method, path, body) => {
     const made = request(name, ...line);
@@ -223,8 +240,12 @@ describe('commands', () => {
       ({ method, path }) => [method, new RegExp(`^${path.replace(/:\w+(\{[^}]*\})?/g, '[^/]+')}$`)] as const,
     );
     const words = ['a/b', 'CNAME', 'c'];
+    const special: Readonly<Record<string, readonly string[]>> = {
+      'names add': ['x', 'A', '1'],
+      'knocks enrol': ['x', '--device', 'a/b'],
+    };
     for (const { name } of commands) {
-      const { method, path } = request(name, ...(name === 'names add' ? ['x', 'A', '1'] : words));
+      const { method, path } = request(name, ...(special[name] ?? words));
       const where = path.split('?')[0] ?? '';
       expect(
         known.some(([of, pattern]) => of === method && pattern.test(where)),

@@ -7,7 +7,11 @@ export interface Arguments {
 }
 
 /** Options that stand alone; every other one takes a value. */
-const switches = new Set(['--json', '--help', '--all', '--preshared-key', '--no-dns']);
+const switches = new Set([
+  ...['--json', '--help', '--all', '--no-dns', '--firewall'],
+  ...['--preshared-key', '--no-preshared-key', '--make-key', '--qr'],
+  ...['--passphrase-stdin', '--password-stdin', '--totp-off'],
+]);
 
 /** @throws InvalidInput for an option without its value. */
 export function parseArguments(line: readonly string[]): Arguments {

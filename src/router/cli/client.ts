@@ -26,7 +26,9 @@ export function call(socketPath: string, method: string, path: string, body?: un
         const applied = incoming.headers['x-applied'];
         const status = incoming.statusCode ?? 0;
         try {
-          const body = answer === '' ? null : JSON.parse(answer);
+          // Lines for other programs, and figures.
+          const lines = /^(application\/x-ndjson|text\/plain)\b/.test(incoming.headers['content-type'] ?? '');
+          const body = answer === '' ? null : lines ? answer : JSON.parse(answer);
           resolve({ status, body, applied: applied === undefined ? null : applied === 'true' });
         } catch {
           reject(new Error(`What answers at ${socketPath} is not the router (status ${status}).`));

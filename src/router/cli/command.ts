@@ -1,11 +1,21 @@
 // What a command is, and the usual kinds of them.
 import { type Arguments, word } from './arguments.ts';
+import type { Answer } from './client.ts';
 import * as show from './show.ts';
 
+/** Another request to the same router. */
+export type Call = (method: string, path: string) => Promise<Answer>;
+
 export interface Request {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly body?: unknown;
+  /** More of the body: what a person is asked for. */
+  readonly ask?: () => Promise<Readonly<Record<string, unknown>>>;
+  /** Puts into the answer what the command alone knows: a private key that it made. */
+  readonly finish?: (answer: never) => unknown;
+  /** Waits for what comes after the answer. */
+  readonly settle?: (answer: never, call: Call) => Promise<unknown>;
 }
 
 export interface Command {

@@ -1,11 +1,18 @@
 // Every command: the words that name it, what it asks of the control API, and how its answer reads.
 import { InvalidInput } from '../../model/errors.ts';
-import { type Arguments, accessOf, endpointOf, fields, one, pair, word } from './arguments.ts';
+import { accountCommands } from './account.ts';
+import { type Arguments, accessOf, endpointOf, fields, one, word } from './arguments.ts';
+import { auditCommands } from './audit.ts';
+import { backupCommands } from './backup.ts';
 import { type Command, command, get, list, path, remove } from './command.ts';
+import { deviceCommands } from './devices.ts';
+import { confirmNote, confirmSeconds, historyCommands } from './history.ts';
+import { joinCommands } from './join.ts';
+import { knockCommands } from './knocks.ts';
+import { setupCommands } from './setup.ts';
 import * as show from './show.ts';
+import { uplinkCommands } from './uplinks.ts';
 
-const serverColumns = ['name', 'address', 'connected', 'endpoint', 'sources'];
-const deviceColumns = ['name', 'member', 'address', 'connected', 'endpoint'];
 const lanColumns = ['label', 'mac', 'address', 'identity', 'access', 'hostName'];
 
 function roles(args: Arguments): Record<string, string | null> {
@@ -40,25 +47,31 @@ function lanDevice(args: Arguments): Record<string, unknown> {
   };
 }
 
+function edited({ confirm, ...one }: { readonly confirm: Parameters<typeof confirmNote>[0]['confirm'] }): string {
+  return show.object(one) + confirmNote({ confirm });
+}
+
 const lanOptions = ['--mac', '--address', '--identity', '--label', '--access'];
 
 export const commands: readonly Command[] = [
   command('status', '', 'how the router is', () => get('/status'), show.status),
+  ...setupCommands,
   command('network show', '', 'the range, and where clients find the hub', () => get('/network'), show.object),
   command(
     'network set',
-    '[--range PREFIX] [--endpoint HOST[:PORT]|none]',
-    'change them',
+    '[--range PREFIX] [--endpoint HOST[:PORT]|none] [--confirm SECONDS]',
+    'change them; --confirm undoes it after so many seconds unless apn confirm keeps it',
     (args) => {
       const endpoint = one(args, '--endpoint');
       const body = {
         ...fields(args, { '--range': 'range' }),
+        ...confirmSeconds(args),
         ...(endpoint === undefined ? {} : { endpoint: endpointOf(endpoint) }),
       };
       return { method: 'PATCH', path: '/network', body };
     },
-    show.object,
-    ['--range', '--endpoint'],
+    edited,
+    ['--range', '--endpoint', '--confirm'],
   ),
   list('apps ls', '', 'the applications', '/applications', ['label', 'range', 'links', 'servers']),
   command(
@@ -92,29 +105,16 @@ export const commands: readonly Command[] = [
     (args) => ({ method: 'DELETE', path: path('applications', word(args, 0, 'FROM'), 'links', word(args, 1, 'TO')) }),
     show.object,
   ),
-  list('servers ls', '', 'the servers', '/servers', serverColumns),
-  command(
-    'servers add',
-    'APPLICATION/LABEL --public-key KEY [--address A] [--source PREFIX] [--preshared-key]',
-    'add a server; --source makes a permanent rule for the address it comes from',
-    (args) => {
-      const [application, label] = pair(word(args, 0, 'APPLICATION/LABEL'), 'A server');
-      const body = { application, label, ...peerFields(args), ...fields(args, { '--source': 'source' }) };
-      return { method: 'POST', path: '/servers', body };
-    },
-    show.addedPeer,
-    ['--public-key', '--address', '--source', '--preshared-key'],
-  ),
-  command(
-    'servers set',
-    'NAME [--label L] [--public-key KEY] [--address A]',
-    'change a server',
-    (args) => ({ method: 'PATCH', path: path('servers', word(args, 0, 'NAME')), body: peerChange(args) }),
-    show.object,
-    ['--label', '--public-key', '--address'],
-  ),
-  remove('servers', 'NAME', 'servers'),
-  list('members ls', '', 'the members', '/members', ['name', 'role', 'access', 'leasePolicy', 'disabled', 'devices']),
+  list('members ls', '', 'the members', '/members', [
+    'name',
+    'role',
+    'access',
+    'leasePolicy',
+    'disabled',
+    'signIn',
+    'totp',
+    'devices',
+  ]),
   command(
     'members add',
     'NAME [--role ROLE] [--access APPLICATION=ROLE]… [--lease-policy ask|auto|never]',
@@ -132,42 +132,26 @@ export const commands: readonly Command[] = [
   ),
   command(
     'members set',
-    'NAME [--name NAME] [--role ROLE] [--access APPLICATION=ROLE|none]… [--lease-policy P] [--disabled yes|no]',
-    'change a member',
+    'NAME [--name NAME] [--role ROLE] [--access APPLICATION=ROLE|none]… [--lease-policy P] [--travel 7d|off] [--disabled yes|no]',
+    'change a member; --travel lets knocks in as by the policy auto for so long',
     (args) => {
       const disabled = one(args, '--disabled');
+      const travel = one(args, '--travel');
       const body = {
         access: roles(args),
         ...fields(args, { '--role': 'role', '--name': 'name', '--lease-policy': 'leasePolicy' }),
         ...(disabled === undefined ? {} : { disabled: disabled === 'yes' }),
+        ...(travel === undefined ? {} : { travel: travel === 'off' ? null : travel }),
       };
       return { method: 'PATCH', path: path('members', word(args, 0, 'NAME')), body };
     },
     show.object,
-    ['--role', '--access', '--lease-policy', '--name', '--disabled'],
+    ['--role', '--access', '--lease-policy', '--name', '--travel', '--disabled'],
   ),
   remove('members', 'NAME', 'members'),
-  list('devices ls', '', "the members' devices", '/devices', deviceColumns),
-  command(
-    'devices add',
-    'MEMBER/LABEL --public-key KEY [--address A] [--preshared-key]',
-    'add a device of a member',
-    (args) => {
-      const [member, label] = pair(word(args, 0, 'MEMBER/LABEL'), 'A device');
-      return { method: 'POST', path: '/devices', body: { member, label, ...peerFields(args) } };
-    },
-    show.addedPeer,
-    ['--public-key', '--address', '--preshared-key'],
-  ),
-  command(
-    'devices set',
-    'NAME [--label L] [--public-key KEY] [--address A]',
-    'change a device',
-    (args) => ({ method: 'PATCH', path: path('devices', word(args, 0, 'NAME')), body: peerChange(args) }),
-    show.object,
-    ['--label', '--public-key', '--address'],
-  ),
-  remove('devices', 'NAME', 'devices'),
+  ...accountCommands,
+  ...deviceCommands,
+  ...joinCommands,
   list(
     'lease ls',
     '[--all]',
@@ -191,6 +175,17 @@ export const commands: readonly Command[] = [
     ['--for', '--member', '--reason'],
   ),
   command(
+    'lease renew',
+    'ID|ADDRESS [--for 30s|10m|24h]',
+    'let it go on, for 24 hours from now',
+    (args) => {
+      const where = `${path('leases', word(args, 0, 'ID|ADDRESS'))}/renew`;
+      return { method: 'POST', path: where, body: fields(args, { '--for': 'for' }) };
+    },
+    show.leases,
+    ['--for'],
+  ),
+  command(
     'lease rm',
     'ID|ADDRESS',
     'end it now',
@@ -210,6 +205,7 @@ export const commands: readonly Command[] = [
     ['--note', '--server'],
   ),
   remove('rule', 'ID|PREFIX', 'rules'),
+  ...knockCommands,
   list('names ls', '', 'the extra names', '/names', ['name', 'type', 'address', 'target']),
   command(
     'names add',
@@ -224,14 +220,15 @@ export const commands: readonly Command[] = [
     show.object,
   ),
   remove('names', 'NAME', 'names'),
+  ...uplinkCommands,
   command('lan show', '', 'the local side', () => get('/lan'), show.object),
   command(
     'lan set',
-    '[--topology router|beside] [--wan PORT] [--ports P,P…] [--address A/LENGTH] [--dhcp FROM-TO|none] [--default-access nothing|everything|APP,…]',
-    'change it',
-    (args) => ({ method: 'PATCH', path: '/lan', body: lanFields(args) }),
-    show.object,
-    ['--topology', '--wan', '--ports', '--address', '--dhcp', '--default-access'],
+    '[--topology router|beside] [--wan PORT] [--ports P,P…] [--address A/LENGTH] [--dhcp FROM-TO|none] [--default-access nothing|everything|APP,…] [--confirm SECONDS]',
+    'change it; --confirm undoes it after so many seconds unless apn confirm keeps it',
+    (args) => ({ method: 'PATCH', path: '/lan', body: { ...lanFields(args), ...confirmSeconds(args) } }),
+    edited,
+    ['--topology', '--wan', '--ports', '--address', '--dhcp', '--default-access', '--confirm'],
   ),
   list('lan devices', '', 'devices with no VPN client', '/lan/devices', lanColumns),
   command(
@@ -267,24 +264,22 @@ export const commands: readonly Command[] = [
   ),
   command(
     'explain',
-    'SRC DST [PORT[/tcp|udp]]',
-    'whether SRC may reach DST, and why',
+    'SRC DST [PORT[/tcp|udp]] [--from ADDRESS]',
+    'whether SRC may reach DST, and why; and whether SRC is let in from outside',
     (args) => {
       const query = new URLSearchParams({
         source: word(args, 0, 'SRC'),
         destination: word(args, 1, 'DST'),
         port: args.words[2] ?? '',
+        ...fields(args, { '--from': 'from' }),
       });
       return get(`/explain?${query}`);
     },
-    ({ message }: { message: string }) => message,
+    ({ message, door }: { message: string; door: { message: string } | null }) =>
+      [message, ...(door === null ? [] : [door.message])].join('\n'),
+    ['--from'],
   ),
+  ...auditCommands,
+  ...historyCommands,
+  ...backupCommands,
 ];
-
-function peerFields(args: Arguments): Record<string, unknown> {
-  return { ...peerChange(args), presharedKey: args.options.has('--preshared-key') };
-}
-
-function peerChange(args: Arguments): Record<string, string> {
-  return fields(args, { '--public-key': 'publicKey', '--address': 'address', '--label': 'label' });
-}

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { InvalidInput } from '../../model/errors.ts';
 import { type Arguments, one, parseArguments } from './arguments.ts';
 import { call, follow } from './client.ts';
-import type { Command } from './command.ts';
+import type { Call, Command } from './command.ts';
 import { commands } from './commands.ts';
 
 /** 0: done and in the kernel. */
@@ -59,7 +59,8 @@ async function execute(line: readonly string[], socketPath: string): Promise<Out
     const surplus = args.words[used + mostWords(command)];
     if (surplus !== undefined) return fail(exitCodes.invalid, '', `apn ${command.name} takes no “${surplus}”.`);
     const request = command.request({ words: args.words.slice(used), options: args.options });
-    const { status, body, applied } = await call(socketPath, request.method, request.path, request.body);
+    const asked = request.ask === undefined ? request.body : { ...(request.body ?? {}), ...(await request.ask()) };
+    const { status, body, applied } = await call(socketPath, request.method, request.path, asked);
     if (status >= 400) {
       const { path, message } = (body as { error: { path: string; message: string } }).error;
       const codes: Readonly<Record<number, number>> = {
@@ -69,7 +70,10 @@ async function execute(line: readonly string[], socketPath: string): Promise<Out
       };
       return fail(codes[status] ?? exitCodes.other, path, message);
     }
-    const done = { answer: body, text: command.show(body as never) };
+    const again: Call = (method, path) => call(socketPath, method, path);
+    const finished = request.finish?.(body as never) ?? body;
+    const answer = (await request.settle?.(finished as never, again)) ?? finished;
+    const done = { answer, text: command.show(answer as never) };
     if (applied !== false) return { done };
     return { done, ...fail(exitCodes.notApplied, '', 'Saved, but not in the kernel yet: see apn status.') };
   } catch (error) {
@@ -125,7 +129,10 @@ async function main(): Promise<number> {
   }
   const json = args.options.has('--json');
   const { done, failure } = await execute(line, socketPath);
-  if (done !== undefined) process.stdout.write(`${json ? JSON.stringify(done.answer, null, 2) : done.text}\n`);
+  if (done !== undefined)
+    process.stdout.write(
+      `${json && typeof done.answer !== 'string' ? JSON.stringify(done.answer, null, 2) : done.text}\n`,
+    );
   return failure === undefined ? 0 : tell(failure, json);
 }
 

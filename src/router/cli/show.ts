@@ -42,12 +42,47 @@ export function object(one: Row | null): string {
     .join('\n');
 }
 
-export function addedPeer({ name, address, config }: { name: string; address: string; config: string }): string {
-  return `Added ${name} as ${address}. Its WireGuard file, to be completed with the private key where that was made:\n\n${config.trimEnd()}`;
+interface Peer {
+  readonly name: string;
+  readonly address: string;
+  readonly config: string;
+  /** The private key is in the file. */
+  readonly whole?: boolean;
+  readonly file?: string;
+  readonly unwritten?: string;
+  readonly qr?: string;
+  readonly answer?: string;
+}
+
+export function addedPeer(peer: Peer): string {
+  return `Added ${peer.name} as ${peer.address}. ${peerFile(peer)}`;
+}
+
+export function rotatedPeer(peer: Peer): string {
+  return `${peer.name} has a new key, and the old one is dead. ${peerFile(peer)}`;
+}
+
+function peerFile({ config, whole, file, unwritten, qr, answer }: Peer): string {
+  const complete = whole === true ? 'shown this once' : 'to be completed with the private key where that was made';
+  const text = `Its WireGuard file, ${complete}:\n\n${config.trimEnd()}`;
+  return [
+    ...(unwritten === undefined ? [] : [`It could not be written (${unwritten}).`]),
+    file === undefined ? text : `Its WireGuard file is ${file}.`,
+    ...(qr === undefined ? [] : [`\n\n${qr}`]),
+    ...(answer === undefined || whole === true ? [] : [`\n\nThe answer line for the script of apn join:\n\n${answer}`]),
+  ].join('');
+}
+
+export function handover({ name, path, expiresAt }: { name: string; path: string; expiresAt: string }): string {
+  return `Whoever opens this link first gets the configuration of ${name}; it ends ${expiresAt}:\n\nhttps://hub.apn${path}`;
 }
 
 export function lease(one: { source: string; remainingSeconds: number; id: string; state: string }): string {
   return `UDP 51820 is open for ${one.source} for ${duration(one.remainingSeconds)} (lease ${one.id}).`;
+}
+
+export function leases({ renewed }: { renewed: readonly Parameters<typeof lease>[0][] }): string {
+  return renewed.map(lease).join('\n');
 }
 
 export function duration(seconds: number): string {
