@@ -5,6 +5,7 @@ set -eu
 usage() {
   cat >&2 <<'TEXT'
 usage: scripts/lab.sh up [--empty]        start the lab (--empty: an unclaimed router, nothing configured)
+                      [--uplink]       with a hosted APN to import
        scripts/lab.sh status [--json]     hosts, addresses, what runs, UI address
        scripts/lab.sh exec HOST -- CMD…   run a command on a host
        scripts/lab.sh down                end and remove everything; safe to repeat

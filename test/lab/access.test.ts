@@ -131,7 +131,9 @@ describe("a member's device", () => {
     await flowing(inner, 'pings at the server');
     const taken = Date.now();
     await control(lab, 'DELETE', '/devices/phone');
-    const back = { member: 'Anna', label: 'phone', publicKey: phone.publicKey, address: '172.16.1.2' };
+    const back = {
+      ...{ member: 'Anna', label: 'phone', publicKey: phone.publicKey, address: '172.16.1.2', presharedKey: false },
+    };
     undo(() => control(lab, 'POST', '/devices', back));
     await freshTunnel(lab, 'phone');
     await cutAt(taken, { 'removed device, answers': capture, 'removed device at the server': inner });

@@ -83,6 +83,7 @@ test('a neighbour with the same leased address and no key, or one nobody knows, 
     label: 'spare',
     publicKey: stranger.publicKey,
     address: '172.16.1.77',
+    presharedKey: false,
   });
   undo(() => control(lab, 'DELETE', '/devices/spare'));
   await freshTunnel(lab, 'neighbour');

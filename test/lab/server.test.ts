@@ -52,7 +52,7 @@ test.each([false, true])(
       'add',
       'shop/cache',
       ...options,
-      ...(presharedKey ? ['--preshared-key'] : []),
+      ...(presharedKey ? [] : ['--no-preshared-key']),
     );
     undo(() => lab.exec('hub', ['apn', 'servers', 'rm', 'cache.shop']));
     expect(added.presharedKey === null).toBe(!presharedKey);

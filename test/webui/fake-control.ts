@@ -55,6 +55,12 @@ export async function startFakeControl(socketPath: string, first: Summary = SUMM
       } else if (path === '/summary') {
         response.writeHead(200, { 'Content-Type': 'application/json', 'Set-Cookie': 'a=b', 'X-Inner': 'secret' });
         response.end(JSON.stringify(summary));
+      } else if (path === '/session') {
+        const session = { POST: 'apn_session_x-1; max-age=60', DELETE: '; max-age=0', GET: 'a b; Domain=x' }[
+          request.method!
+        ];
+        response.writeHead(200, { 'Content-Type': 'application/json', 'X-Apn-Session': session!, 'X-Revision': '7' });
+        response.end('{}');
       } else if (path === '/silent') {
         // Never answers.
       } else {

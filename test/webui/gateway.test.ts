@@ -182,8 +182,10 @@ describe('the way to the router', () => {
         'x-apn-client': '192.0.2.66',
         'x-forwarded-for': '192.0.2.66',
         forwarded: 'for=192.0.2.66',
-        authorization: 'Bearer x',
+        authorization: 'Basic YTpi',
         cookie: 'a=b',
+        prefer: 'wait=1',
+        'if-match': '"7"',
         'x-apn-member': 'owner',
         te: 'trailers',
       },
@@ -197,10 +199,54 @@ describe('the way to the router', () => {
     expect(control.seen[0]).toMatchObject({ method: 'GET', url: '/summary?x=1' });
     expect(control.seen[0]!.headers).toEqual({
       accept: 'application/json',
+      'if-match': '"7"',
+      prefer: 'wait=1',
       host: 'hub.apn',
       'x-apn-client': '127.0.0.1',
       connection: 'close',
     });
+  });
+
+  test('a session comes as a cookie that scripts never see, and goes up as a bearer', async () => {
+    const made = await ask(gateway, '/api/session', { method: 'POST', headers: WRITE(), body: '{}' });
+    expect(made.headers['set-cookie']).toEqual([
+      '__Host-apn=apn_session_x-1; Path=/; Max-Age=60; Secure; HttpOnly; SameSite=Strict',
+    ]);
+    expect(made.headers['x-revision']).toBe('7');
+    expect(JSON.stringify({ ...made.headers, 'set-cookie': '' }) + made.body.toString()).not.toContain('apn_session');
+    const ended = await ask(gateway, '/api/session', { method: 'DELETE', headers: WRITE() });
+    expect(ended.headers['set-cookie']).toEqual(['__Host-apn=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict']);
+    // Whatever is no session in this form does not become a cookie.
+    expect((await ask(gateway, '/api/session')).headers['set-cookie']).toBeUndefined();
+    const sent = async (headers: Record<string, string>): Promise<string | undefined> => {
+      await ask(gateway, '/api/summary', { headers });
+      return control.seen.at(-1)!.headers.authorization;
+    };
+    expect(await sent({ cookie: 'other=1; __Host-apn=apn_session_x-1' })).toBe('Bearer apn_session_x-1');
+    for (const cookie of ['apn=x', '__Host-apn=', '__Host-apn=a b', '__Host-apn=a; __Host-apn=b', 'x__Host-apn=a']) {
+      expect(await sent({ cookie })).toBeUndefined();
+    }
+    expect(await sent({ authorization: 'Bearer apn_token_x' })).toBe('Bearer apn_token_x');
+    expect(await sent({ authorization: 'Bearer apn_token_x', cookie: '__Host-apn=y' })).toBe('Bearer apn_token_x');
+  });
+
+  test('a token needs no page, a cookie does', async () => {
+    const write = async (headers: Record<string, string>) =>
+      (await ask(gateway, '/api/leases', { method: 'POST', headers, body: '{}' })).status;
+    const json = { 'content-type': 'application/json' };
+    expect(await write({ ...json, authorization: 'Bearer apn_token_x' })).toBe(404);
+    expect(await write({ authorization: 'Bearer apn_token_x' })).toBe(415);
+    expect(await write({ ...json, cookie: '__Host-apn=x' })).toBe(403);
+    expect(await write({ ...json, cookie: '__Host-apn=x', authorization: 'Bearer apn_token_x' })).toBe(403);
+    expect(await write({ ...json, authorization: 'Basic YTpi' })).toBe(403);
+    expect(await write({ ...WRITE(), cookie: '__Host-apn=x' })).toBe(404);
+    expect(control.seen).toHaveLength(2);
+  });
+
+  test('a client that waits for the machine is waited for', async () => {
+    const start = Date.now();
+    expect((await ask(gateway, '/api/silent', { headers: { prefer: 'respond-async, wait=1' } })).status).toBe(503);
+    expect(Date.now() - start).toBeGreaterThan(1_200);
   });
 
   test('the router’s own errors come through', async () => {

@@ -56,12 +56,13 @@ export const API_METHODS = [...READS, ...WRITES].join(', ');
 /**
  * Why a request to the API is refused, or null. A read must not come from another site (it would hold our streams
  * open). A write must be JSON, carry `X-APN: 1` (both force a preflight, which nobody answers) and prove by Origin or
- * Sec-Fetch-Site that our own page sent it; where both are there, both must agree.
+ * Sec-Fetch-Site that our own page sent it; where both are there, both must agree. An API token proves it as well.
  */
 export function refuseForged(method: string, headers: IncomingHttpHeaders, origin: string): Refusal | null {
   const site = headers['sec-fetch-site'];
+  const isToken = credentialOf(headers).kind === 'token';
   if (READS.has(method)) {
-    if (site === undefined || site === 'same-origin' || site === 'none') return null;
+    if (isToken || site === undefined || site === 'same-origin' || site === 'none') return null;
     return { status: 403, message: 'Another site may not read from this one.' };
   }
   if (!WRITES.has(method)) {
@@ -70,6 +71,7 @@ export function refuseForged(method: string, headers: IncomingHttpHeaders, origi
   if (!/^application\/json(?:\s*;\s*charset=utf-8)?$/i.test(headers['content-type'] ?? '')) {
     return { status: 415, message: 'A change must be sent as application/json.' };
   }
+  if (isToken) return null;
   if (headers['x-apn'] !== '1') return { status: 403, message: 'A change must carry the header X-APN: 1.' };
   const sameSite = site === undefined || site === 'same-origin';
   const sameOrigin = headers.origin === undefined || headers.origin === origin;
@@ -77,6 +79,39 @@ export function refuseForged(method: string, headers: IncomingHttpHeaders, origi
     return { status: 403, message: 'A change must come from a page of this host.' };
   }
   return null;
+}
+
+/** Who a request is from, as far as it says: an API token of its own, a session in the browser's cookie, or nobody. */
+export interface Credential {
+  readonly kind: 'token' | 'cookie' | 'none';
+  /** Of `Authorization`, upstream. */
+  readonly authorization: string | null;
+}
+
+/** The browser takes `__Host-` cookies from this host over HTTPS alone, and scripts never see an HttpOnly one. */
+export const COOKIE = '__Host-apn';
+
+/**
+ * A page of another site cannot send `Authorization` (it needs a preflight, which nobody answers), so a request that has
+ * it and no cookie of ours is not forged. A cookie that is there twice counts as none.
+ */
+export function credentialOf(headers: IncomingHttpHeaders): Credential {
+  const cookies = (headers.cookie ?? '').split(';').flatMap((part) => {
+    const [name, value] = part.trim().split(/=(.*)/s);
+    return name === COOKIE && value !== undefined ? [value] : [];
+  });
+  const bearer = /^Bearer [\w-]{1,200}$/.test(headers.authorization ?? '');
+  if (bearer) return { kind: cookies.length === 0 ? 'token' : 'cookie', authorization: headers.authorization ?? null };
+  const [text = ''] = cookies;
+  if (cookies.length !== 1 || !/^[\w-]{1,200}$/.test(text)) return { kind: 'none', authorization: null };
+  return { kind: 'cookie', authorization: `Bearer ${text}` };
+}
+
+/** What the router says of the session, as a cookie; null when it says nothing that can be understood. */
+export function cookieOf(header: string | undefined): string | null {
+  const match = /^([\w-]{0,200}); max-age=(\d{1,9})$/.exec(header ?? '');
+  if (match === null) return null;
+  return `${COOKIE}=${match[1]}; Path=/; Max-Age=${match[2]}; Secure; HttpOnly; SameSite=Strict`;
 }
 
 const API_TARGET = /^\/api((?:\/(?:[\w.~:@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)+)(\?[\w.~:@!$&'()*+,;=%/?-]*)?$/;

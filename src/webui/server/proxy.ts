@@ -1,14 +1,19 @@
 // Hands `/api/*` to the router's control socket: only named headers pass in either direction, and event streams unbuffered.
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { request as httpRequest } from 'node:http';
-import { apiTarget, refuseForged } from './guard.ts';
+import { apiTarget, cookieOf, credentialOf, refuseForged } from './guard.ts';
 import { isRead, refuse, SECURITY_HEADERS } from './headers.ts';
 import type { Limits } from './limits.ts';
 import { clientKey, Quota } from './limits.ts';
 
 // Everything else a client sends, hop-by-hop headers and claims about who it is included, ends here.
-const PASSED_UP = ['accept', 'content-type', 'if-none-match', 'last-event-id'] as const;
-const PASSED_DOWN = ['content-type', 'content-length', 'etag', 'retry-after', 'allow'] as const;
+const PASSED_UP = ['accept', 'content-type', 'if-match', 'if-none-match', 'last-event-id', 'prefer'] as const;
+const PASSED_DOWN = [
+  ...(['content-type', 'content-length', 'content-disposition', 'etag', 'retry-after', 'allow'] as const),
+  ...(['x-revision', 'x-applied'] as const),
+];
+/** Seconds that a client may have the router wait for the machine (`Prefer: wait=N`), beside the usual time. */
+const LONGEST_WAIT = 30;
 const ROUTER_AWAY = {
   status: 503,
   message: 'The router is not running. It is started again by itself.',
@@ -28,6 +33,7 @@ export function createProxy(socketPath: string, limits: Limits): Proxy {
       response.destroy();
       return;
     }
+    const { authorization } = credentialOf(request.headers);
     const upstream: ClientRequest = httpRequest({
       socketPath,
       path,
@@ -36,13 +42,14 @@ export function createProxy(socketPath: string, limits: Limits): Proxy {
         ...pick(request.headers, PASSED_UP),
         host: 'hub.apn',
         'x-apn-client': client,
+        ...(authorization === null ? {} : { authorization }),
         ...(body === null ? {} : { 'content-length': body.length }),
       },
       maxHeaderSize: 16 * 1024,
       // A connection kept from before a restart of the router would fail its first request.
       agent: false,
     });
-    upstream.setTimeout(limits.answerTimeout, () => upstream.destroy(new Error('no answer')));
+    upstream.setTimeout(limits.answerTimeout + waitOf(request), () => upstream.destroy(new Error('no answer')));
     upstream.on('error', () => refuse(request, response, ROUTER_AWAY));
     upstream.on('response', (answer) => {
       answer.on('error', () => response.destroy());
@@ -54,6 +61,7 @@ export function createProxy(socketPath: string, limits: Limits): Proxy {
         ...SECURITY_HEADERS,
         'Cache-Control': 'no-store',
         ...pick(answer.headers, PASSED_DOWN),
+        ...setCookie(answer.headers),
       });
       answer.pipe(response);
     });
@@ -117,6 +125,19 @@ export function createProxy(socketPath: string, limits: Limits): Proxy {
       });
     },
   };
+}
+
+/** The text of a session is for the cookie alone: a page's script never sees it. */
+function setCookie(headers: IncomingHttpHeaders): Record<string, string> {
+  const header = headers['x-apn-session'];
+  const cookie = typeof header === 'string' ? cookieOf(header) : null;
+  return cookie === null ? {} : { 'Set-Cookie': cookie };
+}
+
+/** Milliseconds. */
+function waitOf({ headers }: IncomingMessage): number {
+  const seconds = /(?:^|[,; ])wait=(\d{1,3})/.exec(String(headers['prefer'] ?? ''))?.[1] ?? 0;
+  return Math.min(Number(seconds), LONGEST_WAIT) * 1000;
 }
 
 /** Collects a body; null as soon as it is known to be longer than `limit` bytes. A broken connection calls nothing. */
