@@ -105,6 +105,16 @@ describe('roaming', () => {
     expect(hub.live()).toEqual(['old']);
   });
 
+  it('coming home is a move too', async () => {
+    const hub = new Hub();
+    hub.grant('hotel', '203.0.113.50', { member: 'anna' });
+    hub.at('203.0.113.50');
+    await hub.pass();
+    hub.at('192.168.66.30');
+    await hub.pass();
+    expect(hub.live()).toEqual([]);
+  });
+
   it('is tried again while it cannot be written down', async () => {
     const hub = new Hub();
     hub.grant('old', '203.0.113.50', { member: 'anna' });

@@ -290,4 +290,22 @@ describe('a disk that takes nothing', () => {
     expect([machine.lease('one')?.end?.how, machine.present()]).toEqual(['expired', []]);
     expect(machine.audit()).toEqual(['lease expired one']);
   });
+
+  it('lets a lease go on that should end before its time, and says that it could not', () => {
+    const machine = new Machine();
+    machine.grant('one', minute);
+    const trigger = (sql: string) => {
+      const database = new DatabaseSync(join(machine.folder, 'router.db'));
+      database.exec(sql);
+      database.close();
+    };
+    const end = () =>
+      machine.keeper.end(machine.store.snapshot.leases, machine.clock, 'lease ended by roaming', { to: 'elsewhere' });
+    trigger(`CREATE TRIGGER full BEFORE INSERT ON lease BEGIN SELECT RAISE(FAIL, 'disk full'); END`);
+    expect([end(), machine.state('one'), machine.present()]).toEqual([false, 'active', ['store-failing']]);
+    trigger('DROP TRIGGER full');
+    expect([end(), machine.state('one'), machine.present()]).toEqual([true, 'revoked', []]);
+    expect([machine.open(), machine.audit()]).toEqual([0, ['lease ended by roaming one']]);
+    expect(machine.store.audit({ kind: 'lease', limit: 1 })[0]?.body).toMatchObject({ to: 'elsewhere' });
+  });
 });

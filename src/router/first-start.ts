@@ -64,9 +64,12 @@ export function createFirstStart({ store, conditions, seedFile, ...options }: Fi
   return {
     problem: () => (claimed(store.snapshot.config) ? null : problem),
     look: async () => {
+      if (claimed(store.snapshot.config)) {
+        for (const code of ['seed-refused', 'no-lan-port']) conditions.clear(code);
+        return false;
+      }
       const now = readFirstStart(store);
-      if (claimed(store.snapshot.config)) conditions.clear('seed-refused');
-      const isOver = claimed(store.snapshot.config) || (now === null && !isFirst) || store.readOnly !== null;
+      const isOver = (now === null && !isFirst) || store.readOnly !== null;
       const lan = isOver ? null : await makeLan(store.snapshot.config);
       conditions.set(!isOver && lan === null && store.snapshot.config.lan === null, {
         ...{ code: 'no-lan-port', severity: 'warning', title: 'There is no network port for a LAN.' },

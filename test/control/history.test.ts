@@ -1,8 +1,12 @@
 // The history through the control API: what is told, taking back, conflicts by name, and no secret in any answer.
+
+import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { encodeKey } from '../../src/model/key.ts';
+import { type Control, makeControl } from '../support/control.ts';
 import { type People, signedIn, withPeople } from '../support/people.ts';
-import { publicKey } from '../support/saving.ts';
+import { makePrivateKey, publicKey } from '../support/saving.ts';
+import { openStore, temporaryFolder } from '../support/store.ts';
 
 async function withServer(): Promise<People & { readonly key: string }> {
   const control = await withPeople();
@@ -47,7 +51,10 @@ describe('GET /history', () => {
       name: 'Anna',
       fields: [{ before: 'developer', after: 'admin' }],
     });
-    expect((await newest(control)).changes[0].fields[0].path).toMatch(/^access\./);
+    expect((await newest(control)).changes[0].fields[0].path).toBe('access.shop');
+    await control.call('POST', '/applications', { label: 'books' });
+    await control.call('POST', '/applications/shop/links', { to: 'books' });
+    expect((await newest(control)).changes[0].fields).toEqual([{ path: 'links', before: [], after: ['books'] }]);
     await control.call('DELETE', '/servers/www.shop');
     const removed = (await newest(control)).changes.find(({ noun }: { noun: string }) => noun === 'servers');
     expect(removed).toMatchObject({ kind: 'removed', name: 'www.shop' });
@@ -155,6 +162,51 @@ describe('taking back', () => {
     const start = await control.call('POST', `/history/${revision - 1}/restore`, {});
     expect(start.status).toBe(200);
     expect(control.store.snapshot.config.servers[0]?.publicKey).toBe(second);
+  });
+
+  it('a newer file of an uplink, or its removal, brings back its own keys', async () => {
+    const folder = temporaryFolder();
+    const control = makeControl(folder);
+    const [hosted, second] = [publicKey(), publicKey()];
+    const file = (address: string) => {
+      const [own, shared] = [makePrivateKey().reveal(), randomBytes(32)].map(encodeKey);
+      const peer = (key: string, n: number) => [
+        '[Peer]',
+        `PublicKey = ${key}`,
+        `PresharedKey = ${shared}`,
+        `AllowedIPs = 10.9.0.${n}/32`,
+      ];
+      const endpoint = 'Endpoint = 203.0.113.80:51820';
+      return [
+        ...['[Interface]', `PrivateKey = ${own}`, `Address = ${address}`],
+        ...[...peer(hosted, 10), endpoint, ...peer(second, 11), endpoint, ''],
+      ].join('\n');
+    };
+    const known = ({ config, presharedKeys, uplinkKeys, damaged }: Control['store']['snapshot']) => ({
+      ...{ config, damaged },
+      keys: new Map([...presharedKeys, ...uplinkKeys].map(([id, key]) => [id, encodeKey(key.reveal())])),
+    });
+    expect((await control.call('POST', '/uplinks', { label: 'hosted', file: file('10.9.0.2/32') })).status).toBe(201);
+    const first = known(control.store.snapshot);
+    expect(first.keys.size).toBe(3);
+    expect((await control.call('PUT', '/uplinks/hosted/file', { file: file('10.9.0.3/32') })).status).toBe(200);
+    const newer = known(control.store.snapshot);
+    const { revision } = control.store.snapshot;
+    expect((await control.call('PATCH', '/uplinks/hosted', { label: 'other' })).status).toBe(200);
+    expect((await control.call('DELETE', '/uplinks/other')).status).toBe(200);
+    expect(control.store.snapshot.uplinkKeys.size).toBe(0);
+    expect((await control.call('POST', `/history/${revision + 2}/revert`, {})).status).toBe(200);
+    expect((await control.call('POST', `/history/${revision + 1}/revert`, {})).status).toBe(200);
+    expect(known(control.store.snapshot)).toEqual(newer);
+    expect((await control.call('POST', `/history/${revision}/revert`, {})).status).toBe(200);
+    expect(known(control.store.snapshot)).toEqual(first);
+    await control.call('DELETE', '/uplinks/hosted');
+    expect((await control.call('POST', `/history/${revision - 1}/restore`, {})).status).toBe(200);
+    expect(known(control.store.snapshot)).toEqual(first);
+    expect((await control.call('POST', `/history/${revision}/restore`, {})).status).toBe(200);
+    expect(known(control.store.snapshot)).toEqual(newer);
+    control.store.close();
+    expect(known(openStore(folder).snapshot)).toEqual(newer);
   });
 
   it('never leaves a router without an owner', async () => {

@@ -27,7 +27,9 @@ describe('the memory of endpoints', () => {
     ),
   };
   const told = (memory: EndpointMemory, name = 'apn1') =>
-    [...memory.completed({ ...device, name }).peers.values()].map(({ configured }) => configured);
+    memory
+      .completed([{ ...device, name }])
+      .flatMap(({ peers }) => [...peers.values()].map(({ configured }) => configured));
   let file = '';
   beforeEach(() => {
     file = join(temporaryFolder(), 'endpoints.json');
@@ -38,11 +40,25 @@ describe('the memory of endpoints', () => {
     expect(told(memory)).toEqual([null, null]);
     memory.remember({ kind: 'wireguard.set-peers', device: 'apn1', peers: [peer(one, endpoint), peer(two, null)] });
     for (const each of [memory, new EndpointMemory(file)]) expect(told(each)).toEqual([endpoint, null]);
-    expect(told(memory, 'apn2')).toEqual([null, null]);
     memory.remember({ kind: 'wireguard.set-peers', device: 'apn1', peers: [peer(one, null)] });
     expect(told(new EndpointMemory(file))).toEqual([endpoint, null]);
-    memory.remember({ kind: 'wireguard.remove-peers', device: 'apn1', peers: [one] });
-    expect(told(new EndpointMemory(file))).toEqual([null, null]);
+  });
+
+  it.each([
+    ['its device', []],
+    ['itself', [{ ...device, peers: new Map() }]],
+  ])('forgets a peer that was gone, with %s, and is new when it comes back', (_, devices) => {
+    const memory = new EndpointMemory(file);
+    memory.remember({ kind: 'wireguard.set-peers', device: 'apn1', peers: [peer(one, endpoint)] });
+    expect(memory.completed(devices).length).toBe(devices.length);
+    for (const each of [memory, new EndpointMemory(file)]) expect(told(each)).toEqual([null, null]);
+  });
+
+  it('tells the peers of one device from those of another', () => {
+    const memory = new EndpointMemory(file);
+    memory.remember({ kind: 'wireguard.set-peers', device: 'apn1', peers: [peer(one, endpoint)] });
+    const both = memory.completed([device, { ...device, name: 'apn2' }]);
+    expect(both.map(({ peers }) => peers.get(one)?.configured)).toEqual([endpoint, null]);
   });
 
   it('writes nothing where nothing was told', () => {

@@ -62,6 +62,8 @@ describe('a knock', () => {
     expect(control.woken).toEqual(['leases']);
     expect(control.knocks.list()).toEqual([]);
     const [granted] = await audit(control, 'lease granted');
+    control.knocks.close();
+    expect(await audit(control, 'lease refused')).toEqual([]);
     expect(granted).toMatchObject({ actor: 'knock', body: { source: '198.51.100.7/32', reason: 'knocked' } });
     // One that was refused a moment before the kernel knew changes nothing.
     control.clock.wall += 1000;

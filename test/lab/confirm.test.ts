@@ -1,6 +1,6 @@
 // Network edits that nobody confirms come back, also when the router or the machine starts anew in between.
 import { expect, test } from 'vitest';
-import { poll } from '../support/lab/lab.ts';
+import { poll, SLOWNESS } from '../support/lab/lab.ts';
 import { sharedLab } from '../support/lab/shared.ts';
 import { control, echo, freshTunnel, page, restoring } from './clients.ts';
 
@@ -29,7 +29,7 @@ async function keepLan(): Promise<void> {
 test('an address that nobody confirms comes back by itself', async () => {
   await keepLan();
   expect(await echo(lab, 'desk', hub)).toBe(true);
-  const { confirm } = await control(lab, 'PATCH', '/lan', { address: `${other}/24`, confirm: 5 });
+  const { confirm } = await control(lab, 'PATCH', '/lan', { address: `${other}/24`, confirm: 5 * SLOWNESS });
   expect(confirm.secondsLeft).toBeGreaterThan(0);
   await poll(() => echo(lab, 'desk', other), { what: 'the new address' });
   expect(await addresses()).toEqual([other]);
@@ -48,7 +48,7 @@ test('a port that was taken away comes back, and what hangs on it', async () => 
   expect(await open()).toBe('172.16.2.11');
   const { ports } = await lan();
   const rest = ports.filter((port: string) => port !== 'lan0');
-  await control(lab, 'PATCH', '/lan', { ports: rest, confirm: 6 });
+  await control(lab, 'PATCH', '/lan', { ports: rest, confirm: 6 * SLOWNESS });
   await poll(async () => (await open()) === null, { what: 'the television to be cut off' });
   await poll(async () => (await open()) === '172.16.2.11', { within: 20_000, what: 'the television to be back' });
   expect((await lan()).ports.toSorted()).toEqual(ports.toSorted());
@@ -56,9 +56,9 @@ test('a port that was taken away comes back, and what hangs on it', async () => 
 
 test('what is confirmed stays', async () => {
   await keepLan();
-  await lab.apn('lan', 'set', '--address', `${other}/24`, '--confirm', '5');
+  await lab.apn('lan', 'set', '--address', `${other}/24`, '--confirm', String(5 * SLOWNESS));
   await poll(() => echo(lab, 'desk', other), { what: 'the new address' });
-  const end = performance.now() + 6000;
+  const end = performance.now() + 5000 * SLOWNESS + 1000;
   await lab.apn('confirm');
   expect(await lab.apn('confirm', 'show')).toBeNull();
   await poll(() => performance.now() > end, { within: 7000, what: 'the time to be over' });
@@ -68,7 +68,7 @@ test('what is confirmed stays', async () => {
 
 test('a router that is killed meanwhile undoes it in time', async () => {
   await keepLan();
-  await control(lab, 'PATCH', '/lan', { address: `${other}/24`, confirm: 8 });
+  await control(lab, 'PATCH', '/lan', { address: `${other}/24`, confirm: 8 * SLOWNESS });
   await lab.restartRouter();
   expect(await waiting()).toMatchObject({ yours: true, by: 'console' });
   await poll(() => echo(lab, 'desk', hub), { within: 20_000, what: 'the old address' });

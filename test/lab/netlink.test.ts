@@ -247,6 +247,19 @@ describe('notifications', () => {
     expect(complete).toBe(false);
   });
 
+  it('of the firewall’s log are read by one reader, and more than can be read do not end it', () => {
+    const { packets, states, lost } = scenario('firewallLog');
+    expect(packets).toMatchObject([
+      { group: 5000, protocol: 0x0800, hook: 1, prefix: 'five thousand', incoming: 1 },
+      { group: 5001, protocol: 0x0800, hook: 1, prefix: '' },
+    ]);
+    expect(packets.map(({ payload }: { payload: string }) => payload.length / 2)).toEqual([38, 64]);
+    expect(states[0]).toBe('first reads');
+    expect(states[1]).toMatch(/^second .*\(EPERM\)$/);
+    expect(states.at(-1)).toBe('second reads');
+    expect(lost).toBe(true);
+  });
+
   it('whose listener throws are an uncaught exception, not an aborted process', () => {
     expect(scenario('throwingListener')).toBe('listener broke');
   });

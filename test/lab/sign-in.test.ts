@@ -44,7 +44,9 @@ async function ask(lab: Lab, method: string, path: string, body?: unknown, askin
     ...(jar === undefined ? [] : [`cookie = "${jar}"`, `cookie-jar = "${jar}"`]),
     ...(body === undefined ? [] : [`data = ${JSON.stringify(JSON.stringify(body))}`]),
   ];
-  const curl = ['curl', '-sk', '-D', '-', '--max-time', String(5 * SLOWNESS), '-K', '-'];
+  // Nothing is what the stranger is to get: that is not waited for as long.
+  const limit = String((host === 'stranger' ? 2 : 5) * SLOWNESS);
+  const curl = ['curl', '-sk', '-D', '-', '--max-time', limit, '-K', '-'];
   const { stdout } = await lab.exec(host, curl, { input: lines.join('\n') });
   const end = stdout.search(/\r?\n\r?\n/);
   const [head, text] = [stdout.slice(0, Math.max(0, end)), stdout.slice(end).trim()];

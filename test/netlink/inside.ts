@@ -19,6 +19,7 @@ import {
   type SetChange,
 } from '../../src/router/netlink/elements.ts';
 import type { NetlinkError } from '../../src/router/netlink/message.ts';
+import type { LogPacket } from '../../src/router/netlink/nflog.ts';
 import { netfilterFamily } from '../../src/router/netlink/nfnetlink.ts';
 import {
   decodeChains,
@@ -55,7 +56,7 @@ import {
   decodeRoutes,
 } from '../../src/router/netlink/route-read.ts';
 import { type BatchError, openNetfilter, openRoute, openWireguard } from '../../src/router/netlink/socket.ts';
-import { netfilterGroup, routeGroup, subscribe } from '../../src/router/netlink/subscription.ts';
+import { netfilterGroup, readLog, routeGroup, subscribe } from '../../src/router/netlink/subscription.ts';
 import { decodeDevice, encodeGetDevice, encodeSetDevice, type PeerChange } from '../../src/router/netlink/wireguard.ts';
 import { hex, ipv4 } from './recorded.ts';
 
@@ -364,6 +365,51 @@ const scenarios: Record<string, () => Promise<unknown>> = {
     await until(() => heard > before);
     subscription.close();
     return { lost, complete: before >= 15_000 };
+  },
+
+  // Two groups by one reader, a second reader that takes over, and far more copies than any buffer holds.
+  async firewallLog() {
+    const rule = (port: number, more: string) => `udp dport ${port} log group ${port} ${more} queue-threshold 1`;
+    const rules = [rule(5000, 'prefix "five thousand" snaplen 64'), rule(5001, 'snaplen 64')].join('\n');
+    // Untracked, so that nothing of it is left for others.
+    const chains = `chain own {
+type filter hook output priority -300
+udp dport { 5000, 5001 } notrack
+}
+chain input {
+type filter hook input priority 0
+${rules}
+}`;
+    execFileSync('nft', ['-f', '-'], { input: `table inet logged {\n${chains}\n}\n` });
+    const send = (port: number, bytes: number, times: number): void => {
+      const command = `head -c ${bytes * times} /dev/zero | socat -u -b ${bytes} - UDP-SENDTO:127.0.0.1:${port}`;
+      execFileSync('bash', ['-c', command]);
+    };
+    const heard: LogPacket[] = [];
+    const states: string[] = [];
+    const state = (name: string) => (problem: Error | null) => states.push(`${name} ${problem?.message ?? 'reads'}`);
+    const first = readLog([5000, 5001], 64, (packet) => heard.push(packet), state('first'));
+    await until(() => states.includes('first reads'));
+    send(5000, 10, 1);
+    send(5001, 500, 1);
+    await until(() => heard.length >= 2);
+    const packets = heard.splice(0);
+    send(5000, 100, 60_000);
+    await until(() => heard.length > 0);
+    const flooded = heard.length;
+    const second = readLog([5000], 64, (packet) => heard.push(packet), state('second'));
+    await until(() => states.some((text) => text.startsWith('second ')));
+    send(5001, 10, 1);
+    await until(() => heard.some(({ group }) => group === 5001));
+    first.close();
+    await until(() => states.includes('second reads'));
+    const before = heard.length;
+    send(5000, 10, 1);
+    await until(() => heard.length > before);
+    second.close();
+    second.close();
+    execFileSync('nft', ['delete', 'table', 'inet', 'logged']);
+    return { packets, states, lost: flooded < 60_000 };
   },
 
   // A failing listener must show as an ordinary uncaught exception.

@@ -129,11 +129,16 @@ describe('element changes are those of nft', () => {
       { action: 'add', set: 'a', elements: [television] },
       { action: 'delete', set: 'b', elements: [television] },
       { action: 'delete', set: 'c', elements: [] },
+      { action: 'flush', set: 'd', elements: [] },
     ]);
     expect(parts.map(({ type, flags, change, first, count }) => [type, flags, change, first, count])).toEqual([
       [0xa0c, 0x405, 0, 0, 1],
       [0xa0e, 0x005, 1, 0, 1],
+      [0xa0e, 0x005, 3, 0, 0],
     ]);
+    // A deletion without a list is of every element (nf_tables_delsetelem of the kernel).
+    expect(Buffer.from(parts[2]?.payload ?? []).includes('d\0')).toBe(true);
+    expect(parts[2]?.payload.length).toBeLessThan(40);
   });
 });
 

@@ -1,4 +1,6 @@
 // The history: what each revision changed, taking one back, going back to one, and the keys that come along or stay dead.
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import { type Config, parse, rule } from '../../src/model/config.ts';
 import { Conflict } from '../../src/model/errors.ts';
@@ -209,6 +211,36 @@ describe('taking one revision back', () => {
     revert(store, gone);
     expect(store.snapshot.config.servers).toMatchObject([{ publicKey: now }]);
     expect(now).not.toBe(old);
+  });
+});
+
+describe('what the history does not hold', () => {
+  /** The history as somebody else left it. */
+  function changedBy(sql: string): Store {
+    const folder = temporaryFolder();
+    const store = openStore(folder);
+    shop(store);
+    save(store, (config) => without(config, 'web1'));
+    store.close();
+    const database = new DatabaseSync(join(folder, 'router.db'));
+    database.exec(sql);
+    database.close();
+    return openStore(folder);
+  }
+
+  it('does not come back without its key: rows of an older release have none', () => {
+    const store = changedBy('DELETE FROM kept');
+    expect(store.history.find(3)?.changes[0]?.before).toMatchObject({ label: 'web1' });
+    expect(() => revert(store, 3)).toThrow(/its key is not known any more/);
+    expect(() => back(store, 2)).toThrow(Conflict);
+  });
+
+  it('does not come back with a key that somebody changed', () => {
+    const store = changedBy("UPDATE kept SET sealed = x'00' WHERE column = 'public key'");
+    expect(() => revert(store, 3)).toThrow(/its key is not known any more/);
+    const other = changedBy("UPDATE kept SET sealed = x'00' WHERE column = 'preshared key'");
+    revert(other, 3);
+    expect(other.snapshot).toMatchObject({ config: { servers: [] }, damaged: [{ id: 'web1', label: 'web1' }] });
   });
 });
 

@@ -207,6 +207,15 @@ describe('the way to the router', () => {
     });
   });
 
+  test('the figures and the description are where programs look for them', async () => {
+    for (const path of ['/metrics', '/openapi.json'])
+      await ask(gateway, path, { headers: { authorization: 'Bearer x' } });
+    expect(control.seen.map(({ url }) => url)).toEqual(['/metrics', '/openapi.json']);
+    expect(control.seen.map(({ headers }) => headers.authorization)).toEqual(['Bearer x', 'Bearer x']);
+    expect((await ask(gateway, '/metrics/')).status).toBe(404);
+    expect(control.seen).toHaveLength(2);
+  });
+
   test('a session comes as a cookie that scripts never see, and goes up as a bearer', async () => {
     const made = await ask(gateway, '/api/session', { method: 'POST', headers: WRITE(), body: '{}' });
     expect(made.headers['set-cookie']).toEqual([

@@ -121,6 +121,11 @@ describe('apiTarget', () => {
     ['/api/a#b', null],
     ['/api/ä', null],
     ['/apis/summary', null],
+    ['/metrics', '/metrics'],
+    ['/openapi.json', '/openapi.json'],
+    ['/metrics/x', null],
+    ['/metrics?x=1', null],
+    ['/summary', null],
     ['http://evil.example/api/summary', null],
   ])('%s → %s', (url, target) => {
     expect(apiTarget(url)).toBe(target);

@@ -66,6 +66,32 @@ describe('requests', () => {
     expect(kept.text()).toMatch(/^HTTP\/1.1 200 /);
   });
 
+  test('a whole file is larger, where one is expected; one at a time of each client', async () => {
+    await open({});
+    const headers = { 'content-type': 'application/json', 'x-apn': '1', origin: `https://hub.apn:${gateway.port}` };
+    const write = (path: string, size: number) =>
+      ask(gateway, path, { method: 'POST', headers, body: 'x'.repeat(size) });
+    await write('/api/restore', 6 * 1024 * 1024);
+    expect(control.seen[0]!.body.length).toBe(6 * 1024 * 1024);
+    expect((await write('/api/uplinks/hosted/file', 100_000)).status).toBe(404);
+    expect(control.seen.length).toBe(2);
+    const head = (path: string, size: number) =>
+      `POST ${path} HTTP/1.1\r\n${host()}Content-Type: application/json\r\nX-APN: 1\r\n` +
+      `Origin: https://hub.apn:${gateway.port}\r\nContent-Length: ${size}\r\n\r\n`;
+    const declared = async (path: string, size: number) => {
+      const one = await wire(gateway, head(path, size));
+      await until('the end', () => one.closed());
+      return Number(/^HTTP\/1.1 (\d+) /.exec(one.text())?.[1]);
+    };
+    expect(await declared('/api/restore', 6 * 1024 * 1024 + 1)).toBe(413);
+    expect(await declared('/api/restored', 65_537)).toBe(413);
+    const slow = await wire(gateway, head('/api/restore', 70_000));
+    await until('the first one is being read', async () => (await write('/api/restore', 70_000)).status === 429);
+    expect((await write('/api/restore', 65_536)).status).toBe(404);
+    slow.socket.destroy();
+    await until('the next one is read', async () => (await write('/api/restore', 70_000)).status === 404);
+  });
+
   test('bodies: 64 KB pass, one byte more does not, declared or not; an endless one is cut off', async () => {
     await open({ requestTimeout: 2_000, headersTimeout: 1_000 });
     const headers = { 'content-type': 'application/json', 'x-apn': '1', origin: `https://hub.apn:${gateway.port}` };

@@ -1,8 +1,7 @@
 // Commands about how members sign in: links to a first password, resets, and API tokens.
-import { readFileSync } from 'node:fs';
-import { InvalidInput } from '../../model/errors.ts';
 import { type Arguments, fields, one, word } from './arguments.ts';
 import { type Command, command, list, path, remove } from './command.ts';
+import { passphraseFrom } from './passphrase.ts';
 
 interface Link {
   readonly name: string;
@@ -26,14 +25,14 @@ export const accountCommands: readonly Command[] = [
   command(
     'reset-password',
     'NAME [--password-stdin] [--totp-off]',
-    'end the sessions and the password of a member, and make a link for a new one; or read the new one from standard input',
+    'end the sessions and the password of a member, and make a link for a new one; --password-stdin: take the new one here',
     (args) => ({
       method: 'POST',
       path: path('members', word(args, 0, 'NAME'), 'password-reset'),
-      body: {
-        ...(args.options.has('--password-stdin') ? { password: passwordFromInput() } : {}),
-        totpOff: args.options.has('--totp-off'),
-      },
+      body: { totpOff: args.options.has('--totp-off') },
+      ...(args.options.has('--password-stdin')
+        ? { ask: async () => ({ password: await passphraseFrom(args, 'twice', 'password') }) }
+        : {}),
     }),
     (answer: Link & { readonly totp: boolean }) =>
       [
@@ -62,13 +61,6 @@ export const accountCommands: readonly Command[] = [
   ),
   remove('tokens', 'NAME|ID', 'tokens'),
 ];
-
-/** The first line. @throws InvalidInput */
-export function passwordFromInput(): string {
-  const [line = ''] = readFileSync(0, 'utf8').split(/\r?\n/);
-  if (line === '') throw new InvalidInput('--password-stdin', 'There is no password on standard input.');
-  return line;
-}
 
 function days(args: Arguments): { readonly days?: number } {
   const text = one(args, '--days');

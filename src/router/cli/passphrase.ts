@@ -4,33 +4,39 @@ import type { ReadStream } from 'node:tty';
 import { InvalidInput } from '../../model/errors.ts';
 import type { Arguments } from './arguments.ts';
 
-const option = '--passphrase-stdin';
-
 /** @throws InvalidInput when there is nobody to ask. */
-export async function passphraseFrom({ options }: Arguments, times: 'once' | 'twice'): Promise<string> {
-  if (options.has(option)) {
-    const [line = ''] = readFileSync(0, 'utf8').split('\n');
-    if (line === '') throw new InvalidInput(option, 'There is no passphrase on standard input.');
-    return line.replace(/\r$/, '');
-  }
+export async function passphraseFrom(
+  { options }: Arguments,
+  times: 'once' | 'twice',
+  what: 'passphrase' | 'password' = 'passphrase',
+): Promise<string> {
+  const option = `--${what}-stdin`;
   const { stdin } = process;
-  if (!stdin.isTTY)
-    throw new InvalidInput(option, 'There is nobody to ask for the passphrase: give it with this option.');
-  const first = await ask(stdin, 'Passphrase: ');
-  if (times === 'twice' && (await ask(stdin, 'Once more: ')) !== first) {
-    throw new InvalidInput('passphrase', 'The two are not the same.');
+  if (options.has(option) && !stdin.isTTY) {
+    const [line = ''] = readFileSync(0, 'utf8').split(/\r?\n/);
+    if (line === '') throw new InvalidInput(option, `There is no ${what} on standard input.`);
+    return line;
   }
-  return first;
+  if (!stdin.isTTY) throw new InvalidInput(option, `There is nobody to ask for the ${what}: give it with this option.`);
+  // Raw until the end: the terminal shows nothing of what is typed, ahead of the question either.
+  stdin.setRawMode(true).setEncoding('utf8').resume();
+  try {
+    const first = await ask(stdin, what === 'password' ? 'New password: ' : 'Passphrase: ');
+    if (times === 'twice' && (await ask(stdin, 'Once more: ')) !== first) {
+      throw new InvalidInput(what, 'The two are not the same.');
+    }
+    return first;
+  } finally {
+    stdin.setRawMode(false).pause();
+  }
 }
 
-/** Raw mode: the terminal shows nothing of what is typed. */
 function ask(terminal: ReadStream, question: string): Promise<string> {
   process.stderr.write(question);
-  terminal.setRawMode(true).setEncoding('utf8').resume();
   return new Promise((resolve, reject) => {
     let typed = '';
     const end = (finish: () => void) => {
-      terminal.off('data', onData).setRawMode(false).pause();
+      terminal.off('data', onData);
       process.stderr.write('\n');
       finish();
     };
@@ -39,8 +45,8 @@ function ask(terminal: ReadStream, question: string): Promise<string> {
         if (character === '\r' || character === '\n') return end(() => resolve(typed));
         // Control-C and Control-D
         if (character === '\u0003' || character === '\u0004') return end(() => reject(new Error('Given up.')));
-        typed =
-          character === '\u007f' || character === '\b' ? Array.from(typed).slice(0, -1).join('') : typed + character;
+        const erases = character === '\u007f' || character === '\b';
+        typed = erases ? Array.from(typed).slice(0, -1).join('') : typed + character;
       }
     };
     terminal.on('data', onData);

@@ -152,7 +152,23 @@ function actorName(c: Context<Env>, id: string): string {
 
 function changeView(config: Config, { noun, id, before, after }: Change) {
   const kind = before === null ? 'added' : after === null ? 'removed' : 'changed';
-  return { noun, id, name: nameOf(config, after ?? before), kind, fields: fields('', before, after) } as const;
+  const found = fields('', before, after).map(({ path, ...values }) => ({
+    path: path
+      .split('.')
+      .map((part) => named(config, part))
+      .join('.'),
+    before: named(config, values.before),
+    after: named(config, values.after),
+  }));
+  return { noun, id, name: nameOf(config, after ?? before), kind, fields: found } as const;
+}
+
+/** Ids of what has a label, alone or in lists, as people know them. */
+function named(config: Config, value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((one) => named(config, one));
+  const { applications, members, servers, lanDevices } = config;
+  const lists = [applications, members, servers, lanDevices] as readonly (readonly { id: string; label: string }[])[];
+  return lists.flat().find(({ id }) => id === value)?.label ?? value;
 }
 
 /** `web.shop`, `laptop.anna`, or what it is called by itself. */

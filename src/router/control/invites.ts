@@ -38,6 +38,15 @@ const answers = {
   take: z.strictObject({ name: z.string(), signedIn: z.boolean() }),
 };
 
+/** What admins see of how a member signs in, and everybody of himself. */
+export const signInAnswer = z.strictObject({
+  signIn: z.enum(['password', 'none', 'damaged']),
+  /** There is a link to a password. */
+  invited: z.boolean(),
+  totp: z.boolean(),
+  lastSignIn: z.string().nullable(),
+});
+
 /** Routes below /members. */
 export const memberInvites = new Hono<Env>()
   .post(
@@ -144,12 +153,11 @@ function makeLink(c: Context<Env>, amendment: Amendment, { id, name }: Member, l
   return { id, name, secret, path: `/welcome#${secret}`, expiresAt: new Date(expiresAt).toISOString() };
 }
 
-/** What admins see of how a member signs in. */
-export function signInView({ store, clock }: Services, { id }: Member) {
+export function signInView({ store, clock }: Services, { id }: Member): z.infer<typeof signInAnswer> {
   const { password, totp, lastSignIn, damaged } = usableCredentials(store, id);
   const invited = store.tickets.list('invite', id).some(({ expiresAt }) => expiresAt > clock().wall);
   return {
-    signIn: damaged ? ('damaged' as const) : password !== null ? ('password' as const) : ('none' as const),
+    signIn: damaged ? 'damaged' : password !== null ? 'password' : 'none',
     invited,
     totp: totp !== null,
     lastSignIn: lastSignIn === null ? null : new Date(lastSignIn).toISOString(),

@@ -16,8 +16,8 @@ import { labelOf, parseDisplayName } from '../../model/name.ts';
 import { grantProblem, mayAnywhere } from '../../model/roles.ts';
 import { withoutGuest } from '../../model/uplink.ts';
 import { findApplication, findMember } from './find.ts';
-import { body, configOf, needs, passwordWanted, replaced, save, without } from './http.ts';
-import { signInView } from './invites.ts';
+import { body, configOf, needs, passwordWanted, removal, replaced, save, without } from './http.ts';
+import { signInAnswer, signInView } from './invites.ts';
 import { anywhere } from './scope.ts';
 import type { Env } from './services.ts';
 
@@ -40,9 +40,20 @@ const change = z.strictObject({
   disabled: z.boolean().optional(),
 });
 
+const answer = memberSchema.extend({
+  travelUntil: z.string().nullable(),
+  /** Application → role there. */
+  access: z.record(z.string(), role),
+  /** Labels of the devices. */
+  devices: z.array(z.string()),
+  ...signInAnswer.partial().shape,
+});
+
 export const members = new Hono<Env>()
-  .get('/', needs('see', { title: 'The members.' }), (c) => c.json(configOf(c).members.map((one) => view(c, one))))
-  .post('/', needs('member', { title: 'Add a member.', body: addition, scope: anywhere }), async (c) => {
+  .get('/', needs('see', { title: 'The members.', answer: z.array(answer) }), (c) =>
+    c.json(configOf(c).members.map((one) => view(c, one))),
+  )
+  .post('/', needs('member', { title: 'Add a member.', body: addition, answer, scope: anywhere }), async (c) => {
     const asked = await body(c, addition);
     const id = c.get('services').newId();
     await save(c, { noun: 'members', id, summary: `member ${asked.name} added` }, (transaction) => {
@@ -63,30 +74,34 @@ export const members = new Hono<Env>()
     });
     return c.json(view(c, findMember(configOf(c), id)), 201);
   })
-  .patch('/:member', needs('member', { title: 'Change a member.', body: change, scope: anywhere }), async (c) => {
-    const { travel, ...asked } = await body(c, change);
-    const { clock } = c.get('services');
-    const { id, name } = findMember(configOf(c), c.req.param('member'));
-    await save(c, { noun: 'members', id, summary: `member ${name} changed` }, (transaction) => {
-      const { config } = transaction;
-      const before = findMember(config, id);
-      const next = {
-        ...before,
-        ...asked,
-        access: merged(config, before.access, asked.access ?? {}),
-        ...(travel === undefined ? {} : { travelUntil: travel === null ? null : clock().wall + travel }),
-      };
-      const after = parse(memberSchema, next) as Member;
-      checkGrant(c, before, after, config);
-      transaction.put({ ...config, members: replaced(config.members, after) });
-      transaction.audit('member changed', {
-        id,
-        fields: [...Object.keys(asked), ...(travel === undefined ? [] : ['travelUntil'])],
+  .patch(
+    '/:member',
+    needs('member', { title: 'Change a member.', body: change, answer, scope: anywhere }),
+    async (c) => {
+      const { travel, ...asked } = await body(c, change);
+      const { clock } = c.get('services');
+      const { id, name } = findMember(configOf(c), c.req.param('member'));
+      await save(c, { noun: 'members', id, summary: `member ${name} changed` }, (transaction) => {
+        const { config } = transaction;
+        const before = findMember(config, id);
+        const next = {
+          ...before,
+          ...asked,
+          access: merged(config, before.access, asked.access ?? {}),
+          ...(travel === undefined ? {} : { travelUntil: travel === null ? null : clock().wall + travel }),
+        };
+        const after = parse(memberSchema, next) as Member;
+        checkGrant(c, before, after, config);
+        transaction.put({ ...config, members: replaced(config.members, after) });
+        transaction.audit('member changed', {
+          id,
+          fields: [...Object.keys(asked), ...(travel === undefined ? [] : ['travelUntil'])],
+        });
       });
-    });
-    return c.json(view(c, findMember(configOf(c), id)));
-  })
-  .delete('/:member', needs('member', { title: 'Remove a member.', scope: anywhere }), async (c) => {
+      return c.json(view(c, findMember(configOf(c), id)));
+    },
+  )
+  .delete('/:member', needs('member', { title: 'Remove a member.', answer: removal, scope: anywhere }), async (c) => {
     const { id, name } = findMember(configOf(c), c.req.param('member'));
     await save(c, { noun: 'members', id, summary: `member ${name} removed` }, (transaction) => {
       const { config } = transaction;
@@ -98,7 +113,7 @@ export const members = new Hono<Env>()
       transaction.put({ ...config, members: without(config.members, id), uplinks });
       transaction.audit('member removed', { id, name });
     });
-    return c.json({ id, removed: true });
+    return c.json({ id, removed: true as const });
   });
 
 /** Owners are made, changed and removed with the password at hand. @throws Forbidden */

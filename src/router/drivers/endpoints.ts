@@ -17,32 +17,40 @@ export class EndpointMemory {
     this.#file = file;
   }
 
-  /** The device with what its peers were told. */
-  completed(device: ObservedWireguardDevice): ObservedWireguardDevice {
+  /**
+   * The devices with what their peers were told. What is said of others is forgotten: a peer that is there again is a
+   * new one, which nobody told anything.
+   */
+  completed(devices: readonly ObservedWireguardDevice[]): readonly ObservedWireguardDevice[] {
     const told = this.#read();
-    const peers = [...device.peers].map(([key, peer]) => {
-      const text = told.get(placeOf(device.name, key));
-      return [key, { ...peer, configured: text === undefined ? null : parseEndpoint(text) }] as const;
-    });
-    return { ...device, peers: new Map(peers) };
+    const there = new Set(devices.flatMap(({ name, peers }) => [...peers.keys()].map((key) => placeOf(name, key))));
+    const gone = [...told.keys()].filter((place) => !there.has(place));
+    for (const place of gone) told.delete(place);
+    if (gone.length > 0) this.#write(told);
+    return devices.map((device) => ({
+      ...device,
+      peers: new Map(
+        [...device.peers].map(([key, peer]) => {
+          const text = told.get(placeOf(device.name, key));
+          return [key, { ...peer, configured: text === undefined ? null : parseEndpoint(text) }] as const;
+        }),
+      ),
+    }));
   }
 
   /** To be called when it was done: what is not remembered is only done again. */
   remember(operation: WireguardOperation): void {
+    if (operation.kind !== 'wireguard.set-peers') return;
     const told = this.#read();
-    const before = told.size;
-    let changed = false;
-    if (operation.kind === 'wireguard.remove-peers') {
-      for (const key of operation.peers) told.delete(placeOf(operation.device, key));
-      changed = told.size !== before;
-    } else if (operation.kind === 'wireguard.set-peers') {
-      for (const { publicKey, endpoint } of operation.peers) {
-        if (endpoint === null) continue;
-        told.set(placeOf(operation.device, publicKey), `${endpoint.address} ${endpoint.port}`);
-        changed = true;
-      }
+    const called = operation.peers.filter(({ endpoint }) => endpoint !== null);
+    for (const { publicKey, endpoint } of called) {
+      told.set(placeOf(operation.device, publicKey), `${endpoint?.address} ${endpoint?.port}`);
     }
-    if (changed) writeFileAtomic(this.#file, JSON.stringify(Object.fromEntries(told)), 0o600);
+    if (called.length > 0) this.#write(told);
+  }
+
+  #write(told: Told): void {
+    writeFileAtomic(this.#file, JSON.stringify(Object.fromEntries(told)), 0o600);
   }
 
   #read(): Told {

@@ -34,6 +34,7 @@ import {
   type ElementChange,
   type Elements,
   type FirewallOperation,
+  identityOf,
   keyed,
   type ObservedChain,
   type ObservedFirewall,
@@ -162,17 +163,33 @@ async function apply(socket: NetlinkSocket, now: () => number, operation: Firewa
     case 'firewall.load':
       await run('nft', ['-f', '-'], operation.script);
       return;
-    case 'firewall.elements':
-      await socket.batch(
-        encodeSetChanges(
-          ours,
-          operation.changes.flatMap((change) => batchOf(change, now())),
-        ),
-      );
+    case 'firewall.elements': {
+      const changes: SetChange[] = [];
+      for (const change of operation.changes) {
+        const refills = change.remove.length > manyRemovals && isConcatenation(change.set);
+        changes.push(...(refills ? await refillOf(socket, change, now()) : batchOf(change, now())));
+      }
+      await socket.batch(encodeSetChanges(ours, changes));
       return;
+    }
     case 'firewall.cut':
       await cut(socket, operation.flows);
   }
+}
+
+/**
+ * The kernel takes up to 25 ms to delete one element of a big concatenation, while it sits in our system call; filling
+ * the set anew takes 2 s for 6,000 elements (6.18). Within one transaction nobody sees the set empty.
+ */
+const manyRemovals = 100;
+
+async function refillOf(socket: NetlinkSocket, change: ElementChange, now: number): Promise<readonly SetChange[]> {
+  const { set, remove, add } = change;
+  const there = (await readElements(socket, [set], () => now)).get(set) ?? new Map();
+  const gone = new Set(remove.map(identityOf));
+  const kept = [...there].flatMap(([identity, element]) => (gone.has(identity) ? [] : [element]));
+  const filled = batchOf({ set, remove: [], add: [...kept, ...add] }, now);
+  return [{ action: 'flush', set, elements: [] }, ...filled];
 }
 
 /** Out, then in: within one transaction nobody sees the state between. */

@@ -42,9 +42,9 @@ export function createWireguardDriver(told: string): Driver<'wireguard'> {
       const found: ObservedWireguardDevice[] = [];
       for (const name of deviceNames()) {
         const device = await observeDevice(name);
-        if (device !== null) found.push(memory.completed(device));
+        if (device !== null) found.push(device);
       }
-      return found;
+      return memory.completed(found);
     },
     async apply(operation) {
       if (existsSync(userspaceSocket(operation.device))) {

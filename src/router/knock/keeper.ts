@@ -23,7 +23,9 @@ import { compareTimestamps } from './timestamp.ts';
  * How many messages are opened, at about a millisecond each (ten on a small Pi): whoever knows the hub's public key can
  * make as many as he likes. Addresses that known peers came from have a budget of their own.
  */
-const openings = { perSecond: 10, burst: 20 } as const;
+const openings = { perSecond: 10, burst: 20 };
+/** After a restart of the hub everybody comes at once; only leased addresses can. */
+const acceptedOpenings = { perSecond: 20, burst: 60 };
 const rememberedSources = 1024;
 const rememberedMessages = 512;
 /** Milliseconds until what was seen is written down, where nothing is done by itself. */
@@ -62,13 +64,13 @@ export class KnockKeeper {
 
   constructor(parts: KeeperParts) {
     const { boot } = parts.clock();
-    const budget = () => new Budget(openings.perSecond, openings.burst, boot);
+    const budget = ({ perSecond, burst } = openings) => new Budget(perSecond, burst, boot);
     this.#parts = parts;
     this.#reader = createHandshakeReader(parts.hubPrivateKey, parts.hubPublicKey);
     this.#clocks = new PeerClocks(parts.store);
     this.#acts = new Acts({ ...parts, settle: () => this.#clocks.flush() });
     this.#refusals = new Refusals(boot);
-    this.#budgets = { accepted: budget(), heard: budget(), others: budget() };
+    this.#budgets = { accepted: budget(acceptedOpenings), heard: budget(), others: budget() };
   }
 
   /** An IP packet with a handshake that the firewall refused. */
@@ -175,7 +177,7 @@ export class KnockKeeper {
     }
     if (judgement === 'stuck') {
       // Where it came from says nothing: it may be a copy. A row that is there keeps the address it has.
-      if (this.#list.find(id) !== undefined) this.#change(id, { outcome: 'stuck', clockAhead: true });
+      if (this.#list.change(id, { outcome: 'stuck', clockAhead: true })) this.#parts.changed();
       else this.#show(datagram, initiation, { peer, outcome: 'stuck', clockAhead: true });
       return;
     }
@@ -184,17 +186,19 @@ export class KnockKeeper {
     const decision = decide({ ...peer, source: datagram.source }, config, leases, clock);
     const ahead = judgement === 'ahead';
     this.#hold(fingerprint, timestamp, false);
-    if (decision.act === 'nothing') {
-      if (decision.outcome === 'granted' || decision.outcome === 'moved') return;
-      this.#show(datagram, initiation, {
-        peer,
-        outcome: ahead && decision.outcome === 'ask' ? 'clock' : decision.outcome,
-        clockAhead: ahead,
-      });
+    if (decision.act !== 'nothing' && !ahead) {
+      this.#perform(decision, initiation, id, (outcome) =>
+        this.#show(datagram, initiation, { peer, outcome, clockAhead: false }),
+      );
       return;
     }
-    this.#show(datagram, initiation, { peer, outcome: ahead ? 'clock' : 'ask', clockAhead: ahead });
-    if (!ahead) this.#perform(decision, initiation, id);
+    const outcome = decision.act === 'nothing' ? decision.outcome : 'ask';
+    if (outcome === 'granted' || outcome === 'moved') return;
+    this.#show(datagram, initiation, {
+      peer,
+      outcome: ahead && outcome === 'ask' ? 'clock' : outcome,
+      clockAhead: ahead,
+    });
   }
 
   /** Of an unknown key only what is on the list is remembered: making keys costs nothing. */
@@ -221,19 +225,14 @@ export class KnockKeeper {
     this.#parts.changed();
   }
 
-  #change(id: string, changes: { readonly outcome: Outcome; readonly clockAhead?: boolean }): void {
-    this.#list.change(id, changes);
-    this.#parts.changed();
-  }
-
-  #perform(act: Act, initiation: Initiation, id: string): void {
+  #perform(act: Act, initiation: Initiation, id: string, failed: (outcome: Outcome) => void): void {
     if (this.#busy.has(id)) return;
     this.#busy.add(id);
     void this.#acts
       .perform(act, initiation)
       .then((outcome) => {
         if (outcome === 'granted' || outcome === 'moved') this.dismiss(id);
-        else this.#change(id, { outcome });
+        else failed(outcome);
       })
       .catch((error: unknown) => this.#tell(error))
       .finally(() => this.#busy.delete(id));

@@ -55,10 +55,11 @@ export class RefusedList {
     return entry;
   }
 
-  /** Changes an entry where it stands. */
-  change(id: string, changes: { readonly outcome?: Outcome; readonly clockAhead?: boolean }): void {
+  /** Changes an entry where it stands. Whether it is there. */
+  change(id: string, changes: { readonly outcome: Outcome; readonly clockAhead: boolean }): boolean {
     const entry = this.find(id);
     if (entry !== undefined) this.#groups[groupOf(entry)].set(id, { ...entry, ...changes });
+    return entry !== undefined;
   }
 
   remove(id: string): boolean {

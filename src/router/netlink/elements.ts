@@ -48,7 +48,8 @@ export type SetElement = {
 
 /** Elements to add to, or to take out of, one set or map. */
 export type SetChange = {
-  readonly action: 'add' | 'delete';
+  /** `flush` deletes every element; it takes none. */
+  readonly action: 'add' | 'delete' | 'flush';
   readonly set: string;
   readonly elements: readonly SetElement[];
 };
@@ -101,6 +102,10 @@ export function encodeSetChanges(table: TableRef, changes: readonly SetChange[],
     const add = action === 'add';
     const message = add ? nftMessage.newElement : nftMessage.delElement;
     const flags = messageFlag.request | messageFlag.ack | (add ? messageFlag.create : 0);
+    if (action === 'flush') {
+      const head = nfRequest({ subsystem: subsystem.nftables, message }, flags, table.family, listHead(table, set));
+      return [{ ...head, change, first: 0, count: 0 }];
+    }
     return cut(elements, Math.min(limit, maxAttributeValue)).map(({ first, list }) => ({
       ...nfRequest({ subsystem: subsystem.nftables, message }, flags, table.family, [
         ...listHead(table, set),

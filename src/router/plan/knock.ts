@@ -29,11 +29,8 @@ function meter(name: string, type: string, keyLength: number): SetDeclaration {
 /** A retry comes every 5 s, and several devices may share an address. IPv6 sources are counted by their /64. */
 const perSource = 'limit rate over 2/second burst 10 packets';
 
-/** What the router looks at in a second: at most this, however many send. */
-const inAll = {
-  refused: 'limit rate 200/second burst 200 packets',
-  accepted: 'limit rate 100/second burst 200 packets',
-};
+/** What the router looks at in a second: at most this of each kind, however many send. */
+const inAll = 'limit rate 100/second burst 200 packets';
 
 /** Copies within the limits; every packet ends with the verdict. */
 export function copying(kind: 'refused' | 'accepted', verdict: string): readonly string[] {
@@ -41,7 +38,7 @@ export function copying(kind: 'refused' | 'accepted', verdict: string): readonly
   return [
     `add @knocking4 { ip saddr ${perSource} } ${verdict}`,
     `add @knocking6 { ip6 saddr & ffff:ffff:ffff:ffff:: ${perSource} } ${verdict}`,
-    `${inAll[kind]} ${copy}`,
+    `${inAll} ${copy}`,
     verdict,
   ];
 }

@@ -2,8 +2,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { initialConfig, type ListNoun, listNouns } from '../../model/config.ts';
 import type { Body, Difference } from './differences.ts';
-import { isSealed, presharedKeyIds, publicKeys, withKeys, withoutKeys } from './sealed.ts';
 import { keep } from './history.ts';
+import { isSealed, presharedKeyIds, publicKeys, withKeys, withoutKeys } from './sealed.ts';
 import { type StoreKey, seal, unseal } from './secrets.ts';
 
 export interface Vault {

@@ -151,7 +151,8 @@ export class Store {
     if (events.length === 0) events.push({ actor: options.actor, event: options.summary, body: {} });
     // A lease alone leaves the configuration as it is, and is in a hurry.
     const config = draft.config === before.config ? before.config : this.#validated(draft.config, options.editing);
-    if (draft.pending !== null && draft.pending === before.pending) this.#checkUndo(draft.pending.revision, config);
+    const waits = draft.pending === before.pending ? draft.pending : null;
+    if (waits !== null && config !== before.config) this.#checkUndo(waits.revision, config);
     const revision = before.revision + 1;
     this.#write(() => {
       const at = this.#options.now();

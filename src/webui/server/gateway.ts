@@ -7,7 +7,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import type { HostEntry } from './guard.ts';
-import { hostOfAddress, matchHost, originOf } from './guard.ts';
+import { hostOfAddress, isApi, matchHost, originOf } from './guard.ts';
 import type { Refusal } from './headers.ts';
 import { hasBody, isRead, rawRefusal, refuse, SECURITY_HEADERS } from './headers.ts';
 import type { Limits } from './limits.ts';
@@ -58,7 +58,7 @@ export function startGateway(options: GatewayOptions): Gateway {
     if (entry === null) refuse(request, response, WRONG_HOST);
     else if (!request.url!.startsWith('/')) refuse(request, response, BAD_TARGET);
     else if (isRead(request) && hasBody(request)) refuse(request, response, READ_WITH_BODY);
-    else if (/^\/api(?:[/?]|$)/.test(request.url!)) proxy.handle(request, response, originOf(entry, port));
+    else if (isApi(request.url!)) proxy.handle(request, response, originOf(entry, port));
     else serveStatic(options.files, request, response);
   }
 

@@ -116,8 +116,17 @@ export function cookieOf(header: string | undefined): string | null {
 
 const API_TARGET = /^\/api((?:\/(?:[\w.~:@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)+)(\?[\w.~:@!$&'()*+,;=%/?-]*)?$/;
 
+/** Programs look for these at the top. */
+const AT_THE_TOP = new Set(['/metrics', '/openapi.json']);
+
+/** Whether a target is the router's to answer, once `apiTarget` has understood it. */
+export function isApi(url: string): boolean {
+  return AT_THE_TOP.has(url) || /^\/api(?:[/?]|$)/.test(url);
+}
+
 /** `/api/servers?x=1` → `/servers?x=1`; null when the target is anything a router could read in two ways. */
 export function apiTarget(url: string): string | null {
+  if (AT_THE_TOP.has(url)) return url;
   const match = API_TARGET.exec(url);
   if (match === null) return null;
   for (const segment of match[1]!.slice(1).split('/')) {

@@ -9,6 +9,10 @@ export interface Limits {
   /** Bytes of request line and headers. */
   readonly headerBytes: number;
   readonly bodyBytes: number;
+  /** The same for requests that carry a whole file, and how many of them are held at once. */
+  readonly fileBytes: number;
+  readonly files: number;
+  readonly filesPerClient: number;
   /** Bytes that may wait for a stream's reader before it is cut off. */
   readonly streamBacklog: number;
   /** Times in milliseconds. */
@@ -27,6 +31,9 @@ export const LIMITS: Limits = {
   streamsPerClient: 8,
   headerBytes: 8 * 1024,
   bodyBytes: 64 * 1024,
+  fileBytes: 6 * 1024 * 1024,
+  files: 2,
+  filesPerClient: 1,
   streamBacklog: 64 * 1024,
   headersTimeout: 10_000,
   requestTimeout: 20_000,

@@ -14,6 +14,8 @@ const PASSED_DOWN = [
 ];
 /** Seconds that a client may have the router wait for the machine (`Prefer: wait=N`), beside the usual time. */
 const LONGEST_WAIT = 30;
+/** A backup to restore, another network's WireGuard file. */
+const FILES = /^\/(restore|uplinks(\/[^?]*)?)$/;
 const ROUTER_AWAY = {
   status: 503,
   message: 'The router is not running. It is started again by itself.',
@@ -26,6 +28,7 @@ export interface Proxy {
 
 export function createProxy(socketPath: string, limits: Limits): Proxy {
   const streams = new Quota(limits.streams, limits.streamsPerClient);
+  const files = new Quota(limits.files, limits.filesPerClient);
 
   function forward(request: IncomingMessage, response: ServerResponse, path: string, body: Buffer | null): void {
     const client = request.socket.remoteAddress ?? '';
@@ -119,8 +122,18 @@ export function createProxy(socketPath: string, limits: Limits): Proxy {
         forward(request, response, path, null);
         return;
       }
-      readBody(request, limits.bodyBytes, (body) => {
-        if (body === null) refuse(request, response, { status: 413, message: 'The request is larger than 64 KB.' });
+      const isFile = FILES.test(path) && Number(request.headers['content-length'] ?? 0) > limits.bodyBytes;
+      const release = isFile ? files.take(clientKey(request.socket.remoteAddress ?? '')) : () => {};
+      if (release === null) {
+        const headers = { 'Retry-After': '5' };
+        refuse(request, response, { status: 429, message: 'Other files are being read: try again.', headers });
+        return;
+      }
+      response.on('close', release);
+      const limit = isFile ? limits.fileBytes : limits.bodyBytes;
+      readBody(request, limit, (body) => {
+        const message = `The request is larger than ${limit / 1024} KB.`;
+        if (body === null) refuse(request, response, { status: 413, message });
         else forward(request, response, path, body);
       });
     },
