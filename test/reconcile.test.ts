@@ -6,7 +6,7 @@ import type { Drivers } from '../src/router/drivers/driver.ts';
 import { createFakeDrivers, type FakeDrivers } from '../src/router/drivers/fake.ts';
 import { type Intent, type PartName, partNames } from '../src/router/plan/plan.ts';
 import { Reconciler } from '../src/router/reconcile.ts';
-import { leaseAt, makePrivateKey, noon, withApplication, withServer } from './support/saving.ts';
+import { leaseAt, makePrivateKey, noon, withApplication, withMember, withServer } from './support/saving.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -35,7 +35,12 @@ class World {
   );
   readonly gates = Object.fromEntries(partNames.map((name) => [name, fresh()])) as Record<PartName, Gate>;
   intent: Intent & { readonly revision: number } = {
-    ...{ config: initialConfig, hubPrivateKey: makePrivateKey(), presharedKeys: new Map(), leases: [] },
+    ...{
+      config: withMember(initialConfig, 'owner'),
+      hubPrivateKey: makePrivateKey(),
+      presharedKeys: new Map(),
+      leases: [],
+    },
     uplinkKeys: new Map(),
     revision: 1,
   };

@@ -123,12 +123,12 @@ async function main(): Promise<void> {
       tick();
       activity?.wake();
     }
+    if (what === 'everything') knocks.write();
     tellDamaged();
     lookConfirm();
     reconciler.wake(partsOf[what]);
     changed();
   };
-  const lookConfirm = confirmTimer(new ConfirmKeeper(store, conditions), readClock, () => wake('everything'));
   const tunnel = tunnelReader(drivers, conditions);
   const knocks = new KnockKeeper({
     store,
@@ -140,6 +140,7 @@ async function main(): Promise<void> {
       void gone.catch((error: unknown) => log(causeText(error))).then(() => reconciler.wake(['wireguard']));
     },
   });
+  const lookConfirm = confirmTimer(new ConfirmKeeper(store, conditions), readClock, () => wake('everything'));
   const links = async () => (await drivers.network.observe()).links;
   const first = createFirstStart({ store, conditions, seedFile: values.seed, links, newId, log });
   const lookFirst = () =>

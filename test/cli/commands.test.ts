@@ -242,6 +242,9 @@ describe('commands', () => {
     const words = ['a/b', 'CNAME', 'c'];
     const special: Readonly<Record<string, readonly string[]>> = {
       'names add': ['x', 'A', '1'],
+      // Files are read by the command.
+      ...{ 'uplinks add': ['x', import.meta.filename], 'uplinks preview': [import.meta.filename] },
+      'uplinks update': ['x', import.meta.filename],
       'knocks enrol': ['x', '--device', 'a/b'],
     };
     for (const { name } of commands) {

@@ -206,6 +206,21 @@ describe('a message that was seen', () => {
     expect(leases(control)).toHaveLength(1);
   });
 
+  it('refused while somebody had to say so counts for nothing once the policy lets in, whatever happened between', async () => {
+    const control = await makeKnocking();
+    const packet = control.packet(control.keys.phone);
+    await control.refuse(packet);
+    expect(control.store.knockTimestamps().size).toBe(0);
+    await control.patch('/members/anna', { leasePolicy: 'auto' });
+    // The router is killed and starts again.
+    const again = restarted(control);
+    await again.refuse(packet);
+    expect(leases(again)).toEqual([]);
+    control.clock.wall += 1000;
+    await again.refuse(control.packet(control.keys.phone));
+    expect(leases(again)).toHaveLength(1);
+  });
+
   it('accepted of a peer that is let in by itself is written at once: the router may be killed the next moment', async () => {
     const control = await makeKnocking();
     const written = vi.spyOn(control.store, 'putKnockTimestamps');

@@ -269,7 +269,8 @@ test('100,000 datagrams to UDP 51820 draw nothing and leave nothing: no connecti
   expect(answers.lines()).toEqual([]);
   expect(await tracked()).toEqual([]);
   expect((await connections()) - connectionsBefore).toBeLessThan(100);
-  expect(written() - writtenBefore).toBeLessThan(4096);
+  // The hub has a life of its own and writes a page now and then; a line for each datagram would be megabytes.
+  expect(written() - writtenBefore).toBeLessThan(40_000);
 });
 
 test('an address with a lease but without a key hears no more than that', async () => {

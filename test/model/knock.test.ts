@@ -46,7 +46,9 @@ describe('a device that knocks', () => {
     const never = member({ leasePolicy: 'never', role: 'developer', travelUntil: now.wall + 60_000 });
     expect(knock(never)).toEqual(nothing('never'));
     expect(isAutomatic({ ...(owner as Member), leasePolicy: 'ask', travelUntil: null }, now.wall)).toBe(false);
-    expect(isAutomatic({ ...(owner as Member), leasePolicy: 'never', travelUntil: now.wall + 1 }, now.wall)).toBe(false);
+    expect(isAutomatic({ ...(owner as Member), leasePolicy: 'never', travelUntil: now.wall + 1 }, now.wall)).toBe(
+      false,
+    );
   });
 
   it('of a disabled member, or of one who reaches nothing, stays outside', () => {

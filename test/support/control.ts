@@ -107,6 +107,7 @@ export function makeControl(folder: string = temporaryFolder()): Control {
       },
       wake: (what) => {
         control.woken.push(what);
+        if (what === 'everything') knocks.write();
         tellAll();
       },
       appliedRevision: () => store.snapshot.revision,

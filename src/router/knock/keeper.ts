@@ -28,8 +28,11 @@ const openings = { perSecond: 10, burst: 20 };
 const acceptedOpenings = { perSecond: 20, burst: 60 };
 const rememberedSources = 1024;
 const rememberedMessages = 512;
-/** Milliseconds until what was seen is written down, where nothing is done by itself. */
-const writeDelay = 5000;
+/**
+ * Milliseconds until something is written down: a refusal for the audit log soon; a timestamp, where nothing is done by
+ * itself, with many others, because a client that is not let in tries every 5 s for as long as it runs.
+ */
+const writeDelay = { refusal: 1000, timestamp: 60_000 } as const;
 
 export interface KeeperParts extends Omit<ActingParts, 'settle'> {
   readonly hubPrivateKey: PrivateKey;
@@ -60,7 +63,7 @@ export class KnockKeeper {
   readonly #opened = new Set<string>();
   /** Keys for which something is being done. */
   readonly #busy = new Set<string>();
-  #timer: NodeJS.Timeout | undefined;
+  #timer: { readonly due: number; readonly timer: NodeJS.Timeout } | undefined;
 
   constructor(parts: KeeperParts) {
     const { boot } = parts.clock();
@@ -130,9 +133,16 @@ export class KnockKeeper {
     this.dismiss(shortFingerprint(fingerprint));
   }
 
-  /** Writes down what was seen and not written yet. */
   close(): void {
-    clearTimeout(this.#timer);
+    this.write();
+  }
+
+  /**
+   * Writes down what was seen and not written yet. After every change of the configuration: who was listed until then
+   * may be let in from then on, and what was recorded of him before must not count.
+   */
+  write(): void {
+    clearTimeout(this.#timer?.timer);
     this.#timer = undefined;
     try {
       this.#clocks.flush();
@@ -185,7 +195,8 @@ export class KnockKeeper {
     const { config, leases } = this.#parts.store.snapshot;
     const decision = decide({ ...peer, source: datagram.source }, config, leases, clock);
     const ahead = judgement === 'ahead';
-    this.#hold(fingerprint, timestamp, false);
+    // What is done writes first; what could be done another time is written at once as well.
+    this.#hold(fingerprint, timestamp, (decision.act === 'nothing' || ahead) && this.#actsByItself(peer));
     if (decision.act !== 'nothing' && !ahead) {
       this.#perform(decision, initiation, id, (outcome) =>
         this.#show(datagram, initiation, { peer, outcome, clockAhead: false }),
@@ -220,8 +231,7 @@ export class KnockKeeper {
     const kind = peer === null ? 'unknown' : peer.device === null ? 'server' : 'device';
     const known = peer?.device?.id ?? peer?.server?.id ?? null;
     const listed = this.#list.add({ ...more, id, kind, peer: known, publicKey, source, port }, timestamp, wall);
-    this.#refusals.add(listed, boot);
-    this.#writeLater();
+    if (this.#refusals.add(listed, boot)) this.#writeIn(writeDelay.refusal);
     this.#parts.changed();
   }
 
@@ -240,12 +250,15 @@ export class KnockKeeper {
 
   #hold(fingerprint: string, timestamp: Uint8Array, atOnce: boolean): void {
     this.#clocks.hold(fingerprint, timestamp);
-    if (!atOnce) this.#writeLater();
-    else this.close();
+    if (atOnce) this.write();
+    else this.#writeIn(writeDelay.timestamp);
   }
 
-  #writeLater(): void {
-    this.#timer ??= setTimeout(() => this.#safely(() => this.close()), writeDelay).unref();
+  #writeIn(delay: number): void {
+    const due = this.#parts.clock().boot + delay;
+    if (this.#timer !== undefined && this.#timer.due <= due) return;
+    clearTimeout(this.#timer?.timer);
+    this.#timer = { due, timer: setTimeout(() => this.#safely(() => this.write()), delay).unref() };
   }
 
   #actsByItself({ device, server }: Peer): boolean {

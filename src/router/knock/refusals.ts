@@ -18,15 +18,17 @@ export class Refusals {
     this.#unknown = new Budget(unknownKeys / 3600, unknownKeys, now);
   }
 
-  add({ id, kind, peer, source, outcome }: Knock, now: number): void {
+  /** Whether it is to be told. */
+  add({ id, kind, peer, source, outcome }: Knock, now: number): boolean {
     const key = `${id} ${source}`;
     const last = this.#told.get(key);
-    if (last !== undefined && now - last < again) return;
-    if (kind === 'unknown' && !this.#unknown.take(now)) return;
+    if (last !== undefined && now - last < again) return false;
+    if (kind === 'unknown' && !this.#unknown.take(now)) return false;
     for (const [old, at] of this.#told) if (now - at >= again) this.#told.delete(old);
     this.#told.set(key, now);
     const body = { kind, peer, fingerprint: id, source, outcome };
     this.#entries.push({ actor: 'router', event: 'lease refused', body });
+    return true;
   }
 
   /** What is to be written; it is gone from here then. */
