@@ -57,6 +57,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'router/first-start': ['model', 'router/store', 'router/plan', 'router/control', 'router/conditions'],
   'router/knock': ['model', 'router/plan', 'router/netlink', 'router/store', 'router/conditions'],
   'router/confirm': ['model', 'router/store', 'router/conditions'],
+  'router/last-seen': ['model', 'router/plan', 'router/files'],
   'router/leases': ['model', 'router/store', 'router/conditions'],
   'router/activity': ['model', 'router/store', 'router/conditions', 'router/netlink', 'router/plan'],
   'router/endpoint-finder': ['model', 'router/store', 'router/conditions', 'router/drivers'],

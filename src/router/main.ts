@@ -30,6 +30,7 @@ import { endpointFinder } from './endpoint-finder.ts';
 import { createFirstStart } from './first-start.ts';
 import { KnockKeeper } from './knock/keeper.ts';
 import { listenToKnocks } from './knock/listen.ts';
+import { LastSeen } from './last-seen.ts';
 import { LeaseKeeper } from './leases.ts';
 import { decodeNftablesEvent } from './netlink/nftables.ts';
 import { netfilterGroup, routeGroup, subscribe } from './netlink/subscription.ts';
@@ -98,12 +99,16 @@ async function main(): Promise<void> {
     zone: createZoneDriver(join(values.run, 'zone.json')),
   };
   const found = endpointFinder(store, conditions, () => reconciler.wake(['wireguard']));
+  const lastSeen = new LastSeen(join(values.state, 'last-seen.json'));
   const reconciler: Reconciler = new Reconciler({
     drivers,
     conditions,
     log,
     intent: () => store.snapshot,
-    facts: () => ({ clock: readClock(), leased: readDhcpLeases(dhcp), dhcp, found: found() }),
+    facts: () => ({
+      ...{ clock: readClock(), leased: readDhcpLeases(dhcp), dhcp, found: found() },
+      last: lastSeen.endpoints(store.snapshot.config.servers),
+    }),
     onRun: changed,
   });
   const tellDamaged = damageTeller(store, conditions);
@@ -201,6 +206,7 @@ async function main(): Promise<void> {
     void lookFirst();
     reconciler.wake();
     changed();
+    void tunnel().then(({ peers }) => rememberServers(lastSeen, store, peers));
   }, slowTimer);
   const servers = [await serve({ kind: 'console' }, 'control.sock', 0o600), await serve('web', 'web.sock', 0o666)];
   log(`ready after ${Math.round(performance.now())} ms`);
@@ -268,6 +274,16 @@ function leasesFolder({ readOnly }: Store, state: string, run: string): string {
   if (existsSync(from) && (readOnly === null || !existsSync(to))) cpSync(from, to, { recursive: true });
   if (readOnly === null) rmSync(volatile, { recursive: true, force: true });
   return to;
+}
+
+/** A disk that cannot be written is told elsewhere; this only makes a reboot faster. */
+function rememberServers(lastSeen: LastSeen, { readOnly, snapshot }: Store, peers: LiveTunnel['peers']): void {
+  if (readOnly !== null) return;
+  try {
+    lastSeen.look(snapshot.config.servers, peers);
+  } catch (error) {
+    log(`last-seen.json: ${causeText(error)}`);
+  }
 }
 
 /** Raises a condition for each peer whose keys do not open, and clears it when that is removed. */

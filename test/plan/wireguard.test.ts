@@ -293,6 +293,36 @@ describe('planning WireGuard', () => {
   });
 });
 
+describe('a hub that was started anew', () => {
+  const last = new Map([[publicKey(1), { address: address('203.0.113.10'), port: 4000 }]]);
+  const desired = compileWireguard({ config: exampleConfig(), hubPrivateKey, presharedKeys, uplinkKeys }, found, last);
+  const told = (operations: readonly WireguardOperation[]) =>
+    operations.flatMap((one) =>
+      one.kind === 'wireguard.set-peers' ? one.peers.map((peer) => [peer.publicKey, where(peer.endpoint)]) : [],
+    );
+
+  it('calls the servers where they last called from, and rests', () => {
+    const operations = planWireguard(desired, []);
+    expect(told(operations)).toEqual([1, 2, 3, 4].map((n) => [publicKey(n), n === 1 ? '203.0.113.10 4000' : '']));
+    const wireguard = build({ old: exampleConfig(), half: exampleConfig(), steps: 0, harm: [] });
+    apply(wireguard, planWireguard(desired, wireguard.observe()));
+    expect(planWireguard(desired, wireguard.observe())).toEqual([]);
+  });
+
+  it('leaves a server alone that is somewhere else meanwhile', () => {
+    const now = desired.map((device) => ({
+      ...device,
+      peers: new Map(
+        [...device.peers].map(([key, peer]) => {
+          const moved = { address: address('198.51.100.9'), port: 5000 };
+          return [key, { ...peer, endpoint: moved, configured: null, lastHandshake: null, rxBytes: 0, txBytes: 0 }];
+        }),
+      ),
+    }));
+    expect(planWireguard(desired, now)).toEqual([]);
+  });
+});
+
 describe('compiling WireGuard', () => {
   const keys = (config: Config) => [...(compile(config)[0]?.peers.keys() ?? [])];
 

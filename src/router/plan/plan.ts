@@ -2,7 +2,7 @@
 import type { Binding } from '../../model/access.ts';
 import type { Address } from '../../model/address.ts';
 import type { Config } from '../../model/config.ts';
-import type { PresharedKey, PrivateKey } from '../../model/key.ts';
+import type { PresharedKey, PrivateKey, PublicKey } from '../../model/key.ts';
 import type { Clock, Lease } from '../../model/lease.ts';
 import {
   compileDhcp,
@@ -30,6 +30,7 @@ import {
 import {
   compileWireguard,
   type DesiredWireguard,
+  type Endpoint,
   type ObservedWireguard,
   planWireguard,
   type WireguardOperation,
@@ -54,6 +55,8 @@ export interface Facts {
   readonly dhcp: DhcpPaths;
   /** Addresses of the host names of uplinks' endpoints, as far as they are known. */
   readonly found?: ReadonlyMap<string, Address>;
+  /** Where servers called from before the hub was started anew. */
+  readonly last?: ReadonlyMap<PublicKey, Endpoint>;
 }
 
 /** Desired, observed and operation of each part. */
@@ -87,7 +90,7 @@ export interface Planner<Name extends PartName> {
 export const planners: { readonly [Name in PartName]: Planner<Name> } = {
   firewall: { compile: (intent, { leased, clock }) => compileFirewall(intent, leased, clock), plan: planFirewall },
   network: { compile: ({ config }) => compileNetwork(config), plan: planNetwork, notices: networkNotices },
-  wireguard: { compile: (intent, { found }) => compileWireguard(intent, found), plan: planWireguard },
+  wireguard: { compile: (intent, { found, last }) => compileWireguard(intent, found, last), plan: planWireguard },
   dhcp: { compile: ({ config }, { dhcp }) => compileDhcp(config, dhcp), plan: planDhcp },
   zone: { compile: ({ config }, { leased }) => compileZone(config, leased), plan: planZone },
 };

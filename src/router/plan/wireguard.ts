@@ -30,6 +30,8 @@ export interface WireguardDevice {
   /** 0: any. */
   readonly listenPort: number;
   readonly peers: ReadonlyMap<PublicKey, Peer>;
+  /** Where peers last called from: told to those that nobody has called from anywhere since the device was made. */
+  readonly last?: ReadonlyMap<PublicKey, Endpoint>;
 }
 
 export interface ObservedPeer extends Peer {
@@ -73,10 +75,14 @@ export interface WireguardInput {
   readonly uplinkKeys: ReadonlyMap<string, PrivateKey>;
 }
 
-/** @param found Addresses of the host names among the endpoints. */
+/**
+ * @param found Addresses of the host names among the endpoints.
+ * @param last Where servers called from before the hub was started anew.
+ */
 export function compileWireguard(
   { config, hubPrivateKey, presharedKeys, uplinkKeys }: WireguardInput,
   found: ReadonlyMap<string, Address> = new Map(),
+  last: ReadonlyMap<PublicKey, Endpoint> = new Map(),
 ): DesiredWireguard {
   const disabled = new Set(config.members.filter((one) => one.disabled).map(({ id }) => id));
   const devices = config.devices.filter(({ member }) => !disabled.has(member));
@@ -86,7 +92,7 @@ export function compileWireguard(
     ...{ allowedIps: [hostPrefix(one.address)], keepalive: 0, endpoint: null },
   }));
   return [
-    { name: hubDevice, privateKey: hubPrivateKey, listenPort, peers: keyed(peers, presharedKeys) },
+    { name: hubDevice, privateKey: hubPrivateKey, listenPort, peers: keyed(peers, presharedKeys), last },
     ...(claimed(config) ? config.uplinks : []).flatMap((one) => {
       const privateKey = uplinkKeys.get(one.id);
       if (privateKey === undefined) return [];
@@ -137,9 +143,9 @@ function planDevice(device: WireguardDevice, now: ObservedWireguardDevice | unde
   }
   const changed = [...device.peers.values()].flatMap((peer) => {
     const there = now?.peers.get(peer.publicKey);
-    const called = isCalled(peer, there);
-    if (!called && samePeer(peer, there)) return [];
-    return [called ? peer : { ...peer, endpoint: null }];
+    const endpoint = isCalled(peer, there) ? peer.endpoint : lastOf(device, peer, there);
+    if (endpoint === null && samePeer(peer, there)) return [];
+    return [{ ...peer, endpoint }];
   });
   if (changed.length > 0) operations.push({ kind: 'wireguard.set-peers', device: device.name, peers: changed });
   return operations;
@@ -155,6 +161,11 @@ function isCalled({ endpoint }: Peer, now: ObservedPeer | undefined): boolean {
   if (endpoint === null) return false;
   const told = now?.configured;
   return told == null || told.address !== endpoint.address || told.port !== endpoint.port;
+}
+
+/** Null: it is somewhere already, or nobody knows. */
+function lastOf({ last }: WireguardDevice, { publicKey }: Peer, now: ObservedPeer | undefined): Endpoint | null {
+  return now?.endpoint == null ? (last?.get(publicKey) ?? null) : null;
 }
 
 function samePeer(desired: Peer, now: Peer | undefined): boolean {

@@ -1,11 +1,11 @@
 // kill -9 of the router at random moments of 200 edits: the last answered one is there, and never half of one.
 import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { call } from '../../src/router/cli/client.ts';
-import { CONTROL_SOCKET } from '../support/lab/hub.ts';
-import { poll } from '../support/lab/lab.ts';
-import { sharedLab } from '../support/lab/shared.ts';
-import { control, restoring } from './clients.ts';
+import { call } from '../../../src/router/cli/client.ts';
+import { CONTROL_SOCKET } from '../../support/lab/hub.ts';
+import { poll } from '../../support/lab/lab.ts';
+import { sharedLab } from '../../support/lab/shared.ts';
+import { control, restoring } from '../clients.ts';
 
 const lab = sharedLab();
 const undo = restoring();

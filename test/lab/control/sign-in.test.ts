@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { TOTP } from 'otpauth';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { seedFile } from '../support/lab/hub.ts';
-import { type Lab, poll, SLOWNESS } from '../support/lab/lab.ts';
-import { sharedLab } from '../support/lab/shared.ts';
-import { readState } from '../support/lab/state.ts';
-import { startLab } from '../support/lab/up.ts';
-import { control, restoring } from './clients.ts';
+import { seedFile } from '../../support/lab/hub.ts';
+import { type Lab, poll, SLOWNESS } from '../../support/lab/lab.ts';
+import { sharedLab } from '../../support/lab/shared.ts';
+import { readState } from '../../support/lab/state.ts';
+import { startLab } from '../../support/lab/up.ts';
+import { control, restoring } from '../clients.ts';
 
 const origin = 'https://192.168.66.1';
 const password = randomBytes(9).toString('base64url');

@@ -1,8 +1,8 @@
 // Network edits that nobody confirms come back, also when the router or the machine starts anew in between.
 import { expect, test } from 'vitest';
-import { poll, SLOWNESS } from '../support/lab/lab.ts';
-import { sharedLab } from '../support/lab/shared.ts';
-import { control, echo, freshTunnel, page, restoring } from './clients.ts';
+import { poll, SLOWNESS } from '../../support/lab/lab.ts';
+import { sharedLab } from '../../support/lab/shared.ts';
+import { control, echo, freshTunnel, page, restoring } from '../clients.ts';
 
 const lab = sharedLab();
 const undo = restoring();

@@ -4,11 +4,11 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TOTP } from 'otpauth';
 import { expect, test } from 'vitest';
-import { uplinkFiles } from '../support/lab/hosted.ts';
-import { hostFolder, labFolder } from '../support/lab/place.ts';
-import { sharedLab } from '../support/lab/shared.ts';
-import { readState } from '../support/lab/state.ts';
-import { control, restoring } from './clients.ts';
+import { uplinkFiles } from '../../support/lab/hosted.ts';
+import { hostFolder, labFolder } from '../../support/lab/place.ts';
+import { sharedLab } from '../../support/lab/shared.ts';
+import { readState } from '../../support/lab/state.ts';
+import { control, restoring } from '../clients.ts';
 
 const lab = sharedLab();
 const undo = restoring();

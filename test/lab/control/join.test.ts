@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { poll, SLOWNESS } from '../support/lab/lab.ts';
-import { hostFolder, labFolder } from '../support/lab/place.ts';
-import { sharedLab } from '../support/lab/shared.ts';
+import { poll, SLOWNESS } from '../../support/lab/lab.ts';
+import { hostFolder, labFolder } from '../../support/lab/place.ts';
+import { sharedLab } from '../../support/lab/shared.ts';
 import {
   connect,
   constantPing,
@@ -22,7 +22,7 @@ import {
   reaches,
   restoring,
   revokeAll,
-} from './clients.ts';
+} from '../clients.ts';
 
 const lab = sharedLab();
 const undo = restoring();

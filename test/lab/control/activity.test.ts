@@ -2,9 +2,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
-import { poll, SLOWNESS } from '../support/lab/lab.ts';
-import { hostFolder } from '../support/lab/place.ts';
-import { sharedLab } from '../support/lab/shared.ts';
+import { poll, SLOWNESS } from '../../support/lab/lab.ts';
+import { hostFolder } from '../../support/lab/place.ts';
+import { sharedLab } from '../../support/lab/shared.ts';
 import {
   connect,
   constantPing,
@@ -20,7 +20,7 @@ import {
   reaches,
   restoring,
   revokeAll,
-} from './clients.ts';
+} from '../clients.ts';
 
 const lab = sharedLab();
 const undo = restoring();

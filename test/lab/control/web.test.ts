@@ -1,9 +1,9 @@
 // The web page as people on the LAN and members open it, from the wire to the router and back, and as nobody else can.
 import { request } from 'node:https';
 import { expect, test } from 'vitest';
-import { poll, SLOWNESS } from '../support/lab/lab.ts';
-import { sharedLab } from '../support/lab/shared.ts';
-import { connect, control, grant, keep, LAPTOP, note, restoring, revoke, revokeAll } from './clients.ts';
+import { poll, SLOWNESS } from '../../support/lab/lab.ts';
+import { sharedLab } from '../../support/lab/shared.ts';
+import { connect, control, grant, keep, LAPTOP, note, restoring, revoke, revokeAll } from '../clients.ts';
 
 const lab = sharedLab();
 const undo = restoring();

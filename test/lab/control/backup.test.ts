@@ -1,9 +1,9 @@
 // A backup on a blank card: the same hub, to which the same servers and devices connect with the files they have.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
-import { ApnError, poll } from '../support/lab/lab.ts';
-import { sharedLab } from '../support/lab/shared.ts';
-import { connect, control, freshTunnel, LAPTOP, page, revokeAll } from './clients.ts';
+import { ApnError, poll } from '../../support/lab/lab.ts';
+import { sharedLab } from '../../support/lab/shared.ts';
+import { connect, control, freshTunnel, LAPTOP, page, revokeAll } from '../clients.ts';
 
 const lab = sharedLab();
 const passphrase = 'a passphrase that is long';
