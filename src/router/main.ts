@@ -1,13 +1,10 @@
 // The router: opens the store, starts the loop, listens to the kernel and serves the control API.
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, rmSync, watch } from 'node:fs';
-import type { Server } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { x25519 } from '@noble/curves/ed25519.js';
 import { parseInterface } from '../model/address.ts';
-import { encodeKey, type PrivateKey, type PublicKey, Secret } from '../model/key.ts';
 import type { Principal } from '../model/roles.ts';
 import { type Activity, startActivity } from './activity/start.ts';
 import { monotonic, readClock } from './clock.ts';
@@ -17,7 +14,6 @@ import { Announcements } from './control/announcements.ts';
 import { createApp } from './control/app.ts';
 import { Attempts } from './control/attempts.ts';
 import { listen } from './control/listen.ts';
-import { createLockedApp } from './control/locked.ts';
 import { Passwords } from './control/passwords.ts';
 import type { LiveTunnel, Saved, Services } from './control/services.ts';
 import { createDhcpDriver, readDhcpLeases } from './drivers/dhcp.ts';
@@ -34,19 +30,19 @@ import { LastSeen } from './last-seen.ts';
 import { LeaseKeeper } from './leases.ts';
 import { decodeNftablesEvent } from './netlink/nftables.ts';
 import { netfilterGroup, routeGroup, subscribe } from './netlink/subscription.ts';
+import { mendedTimer, openStore, publicKeyOf } from './open-store.ts';
 import { type PartName, partNames } from './plan/plan.ts';
 import { table } from './plan/ruleset.ts';
 import { hubDevice } from './plan/wireguard.ts';
 import { Reconciler } from './reconcile.ts';
-import { shutEverything } from './shut.ts';
-import { StoreUnavailable } from './store/errors.ts';
 import { writeProblem } from './store/read-only.ts';
-import { Store } from './store/store.ts';
+import type { Store } from './store/store.ts';
 
 /** Everything is looked at again this often, notified or not: WireGuard tells nothing of its peers. */
 const slowTimer = 10_000;
-/** So often it is looked whether a broken store was mended. */
-const mendedTimer = 1000;
+/** So often, and for so long after the start, it is looked where servers are. */
+const startTimer = 2000;
+const startTime = 60_000;
 /** Milliseconds for an answer to be out before the router starts anew. */
 const lastAnswer = 300;
 /** Notifications come in bursts; one look is enough for all of them. */
@@ -56,16 +52,6 @@ const partsOf = { everything: partNames, leases: ['firewall'] } as const;
 
 function log(line: string): void {
   process.stderr.write(`${line}\n`);
-}
-
-function makePrivateKey(): PrivateKey {
-  const { privateKey } = generateKeyPairSync('x25519');
-  const der = privateKey.export({ format: 'der', type: 'pkcs8' });
-  return new Secret('private key', der.subarray(der.length - 32));
-}
-
-function publicKeyOf(key: PrivateKey): PublicKey {
-  return encodeKey(x25519.getPublicKey(key.reveal())) as PublicKey;
 }
 
 /** Milliseconds in base 36, then chance: sorts by age, and two of one moment differ. */
@@ -83,7 +69,7 @@ async function main(): Promise<void> {
   const startedAt = Date.now();
   mkdirSync(values.state, { recursive: true, mode: 0o700 });
   mkdirSync(values.run, { recursive: true, mode: 0o755 });
-  const store = await openStore(values.state, values.run);
+  const store = await openStore(values.state, values.run, log);
   const dhcp = { folder: join(values.run, 'dhcp'), leases: leasesFolder(store, values.state, values.run) };
   const changes = new Set<() => void>();
   const changed = () => {
@@ -200,13 +186,15 @@ async function main(): Promise<void> {
     },
     onEnding: ({ lease, left }) => announcements.leaseEnding(lease, left),
   });
-  const listeners = [...listenToKernel(reconciler, dhcp.leases), listenToKnocks(knocks, conditions), knocks, activity];
+  const listeners = [
+    ...listenToKernel(reconciler, dhcp.leases),
+    ...[listenToKnocks(knocks, conditions), knocks, activity, rememberServers(lastSeen, store, tunnel)],
+  ];
   const slow = setInterval(() => {
     tick();
     void lookFirst();
     reconciler.wake();
     changed();
-    void tunnel().then(({ peers }) => rememberServers(lastSeen, store, peers));
   }, slowTimer);
   const servers = [await serve({ kind: 'console' }, 'control.sock', 0o600), await serve('web', 'web.sock', 0o666)];
   log(`ready after ${Math.round(performance.now())} ms`);
@@ -234,38 +222,6 @@ async function main(): Promise<void> {
   process.once('SIGINT', stop);
 }
 
-/**
- * Keeps everything shut until the store can be opened, and says why to whoever asks; what is running in the kernel
- * already stays as it is.
- */
-async function openStore(folder: string, run: string): Promise<Store> {
-  let problem: StoreUnavailable | undefined;
-  const servers: Server[] = [];
-  for (;;) {
-    try {
-      const scratch = join(run, 'store');
-      const store = new Store({ folder, now: Date.now, makeHubKey: makePrivateKey, publicKeyOf, scratch });
-      if (problem !== undefined) log(`${problem.code}: over`);
-      for (const server of servers) server.close().closeAllConnections();
-      return store;
-    } catch (error) {
-      if (!(error instanceof StoreUnavailable)) throw error;
-      if (problem?.code !== error.code)
-        log(`${error.code}: ${error.message} ${error.remedy} (${causeText(error.cause)})`);
-      problem = error;
-      await shutEverything(log);
-      if (servers.length === 0) {
-        const app = createLockedApp(() => problem ?? error);
-        servers.push(
-          await listen(app, join(run, 'control.sock'), 0o600),
-          await listen(app, join(run, 'web.sock'), 0o666),
-        );
-      }
-      await new Promise((resolve) => setTimeout(resolve, mendedTimer));
-    }
-  }
-}
-
 /** Who has which address outlives a power cut; while the disk cannot be written it goes on in memory. */
 function leasesFolder({ readOnly }: Store, state: string, run: string): string {
   const [kept, volatile] = [join(state, 'dhcp'), join(run, 'dhcp-leases')];
@@ -276,14 +232,20 @@ function leasesFolder({ readOnly }: Store, state: string, run: string): string {
   return to;
 }
 
-/** A disk that cannot be written is told elsewhere; this only makes a reboot faster. */
-function rememberServers(lastSeen: LastSeen, { readOnly, snapshot }: Store, peers: LiveTunnel['peers']): void {
-  if (readOnly !== null) return;
-  try {
-    lastSeen.look(snapshot.config.servers, peers);
-  } catch (error) {
-    log(`last-seen.json: ${causeText(error)}`);
-  }
+/** Looks often while servers come back after a start. A disk that cannot be written is told elsewhere. */
+function rememberServers(lastSeen: LastSeen, store: Store, tunnel: () => Promise<LiveTunnel>): { close(): void } {
+  let timer: NodeJS.Timeout;
+  const look = async () => {
+    const { peers } = await tunnel();
+    try {
+      if (store.readOnly === null) lastSeen.look(store.snapshot.config.servers, peers);
+    } catch (error) {
+      log(`last-seen.json: ${causeText(error)}`);
+    }
+    timer = setTimeout(look, performance.now() < startTime ? startTimer : slowTimer);
+  };
+  timer = setTimeout(look, startTimer);
+  return { close: () => clearTimeout(timer) };
 }
 
 /** Raises a condition for each peer whose keys do not open, and clears it when that is removed. */
