@@ -22,6 +22,7 @@ const peer = (at: string | null, ago: number | null): Peer => ({
 const seen = (at: string | null, connected: boolean, ago: number | null = 10 * minute): Seen => ({
   address: at === null ? null : address(at),
   connected,
+  last: connected ? now.wall - 1000 : null,
   lastHandshake: ago === null ? null : now.wall - ago,
 });
 const following = (before: Seen | undefined, present: Peer) =>
@@ -32,7 +33,9 @@ describe('two looks at the tunnel', () => {
     const peers = new Map([[laptop, peer(home, 1000)]]);
     const first = compare(null, peers, now.wall);
     expect(first.events).toEqual([]);
-    expect(first.seen.get(laptop)).toEqual({ address: home, connected: true, lastHandshake: now.wall - 1000 });
+    expect(first.seen.get(laptop)).toEqual({
+      ...{ address: home, connected: true, last: now.wall, lastHandshake: now.wall - 1000 },
+    });
     expect(compare(first.seen, peers, now.wall).events).toEqual([]);
   });
 
@@ -53,8 +56,12 @@ describe('two looks at the tunnel', () => {
   });
 
   it('another endpoint is a move; a device that was made anew has forgotten its peers, and that is none', () => {
-    const moved = { kind: 'moved', key: laptop, from: home, to: hotel };
-    expect(following(seen(home, true, 0), peer(hotel, 0)).events).toEqual([moved]);
+    const moved = { kind: 'moved', key: laptop, from: home, last: null, to: hotel };
+    const used = { ...moved, last: now.wall - 1000 };
+    expect(following(seen(home, true, 0), peer(hotel, 0)).events).toEqual([used]);
+    // Since when it is somewhere is kept while it is silent there.
+    const silent = following(seen(home, true, 0), peer(home, 5 * minute)).seen.get(laptop);
+    expect(silent).toMatchObject({ connected: false, last: now.wall - 1000 });
     expect(following(seen(home, false), peer(hotel, 0)).events).toEqual([
       { kind: 'connected', key: laptop, at: hotel, silent: 10 * minute },
       moved,
@@ -62,7 +69,7 @@ describe('two looks at the tunnel', () => {
     const forgotten = following(seen(home, true), peer(null, null));
     expect(forgotten.events).toEqual([{ kind: 'disconnected', key: laptop, at: home }]);
     expect(forgotten.seen.get(laptop)?.address).toBe(home);
-    expect(compare(forgotten.seen, new Map([[laptop, peer(hotel, 0)]]), now.wall).events).toContainEqual(moved);
+    expect(compare(forgotten.seen, new Map([[laptop, peer(hotel, 0)]]), now.wall).events).toContainEqual(used);
   });
 });
 
@@ -72,7 +79,7 @@ describe('leases left behind', () => {
   const phone = { ...device!, id: 'phone1', label: device!.label, publicKey: publicKey(5) };
   const both = { ...config, devices: [device!, phone] };
   const own = (source: string, changes = {}) => lease(source, { member: 'anna1', ...changes }, now);
-  const move = { device: device!, from: home, to: hotel };
+  const move = { device: device!, from: home, last: now.wall, to: hotel };
   const ended = (leases: readonly ReturnType<typeof own>[], present = new Map(), of = config) =>
     leftBehind(move, of, leases, present, now).map(({ source }) => source);
 
@@ -96,6 +103,12 @@ describe('leases left behind', () => {
     expect(ended(leases, new Map(), both)).toHaveLength(1);
     const bens = { ...both, devices: [device!, { ...phone, member: 'olga1' }] };
     expect(ended(leases, new Map([[phone.publicKey, seen(home, true)]]), bens)).toHaveLength(1);
+  });
+
+  it('one that was granted since the device was there last is for what comes', () => {
+    const old = own('203.0.113.50/32');
+    const at = (last: number | null) => leftBehind({ ...move, last }, config, [old], new Map(), now);
+    expect([at(now.wall), at(now.wall - 1), at(null)].map(({ length }) => length)).toEqual([1, 0, 0]);
   });
 
   it('nobody knows yet what is left of one that waits for the time: it is not ended', () => {
@@ -247,7 +260,7 @@ describe('entries', () => {
   const config = exampleConfig();
 
   it('of a device are by its member, of a server by the router, of a stranger none', () => {
-    expect(peerEntry(config, { kind: 'moved', key: laptop, from: home, to: hotel })).toEqual({
+    expect(peerEntry(config, { kind: 'moved', key: laptop, from: home, last: null, to: hotel })).toEqual({
       actor: 'anna1',
       event: 'moved',
       body: { peer: 'laptop.anna.team', member: 'anna1', from: home, to: hotel },

@@ -16,6 +16,8 @@ export interface Seen {
   /** The last endpoint it had; null: none yet. */
   readonly address: Address | null;
   readonly connected: boolean;
+  /** Wall clock of the last look that found it connected there; null: none has. */
+  readonly last: number | null;
   readonly lastHandshake: number | null;
 }
 
@@ -24,13 +26,19 @@ export type Sightings = ReadonlyMap<PublicKey, Seen>;
 export type PeerEvent =
   /** `silent`: milliseconds since the handshake before; null: it is the first. */
   | { readonly kind: 'connected'; readonly key: PublicKey; readonly at: Address | null; readonly silent: number | null }
-  | { readonly kind: 'moved'; readonly key: PublicKey; readonly from: Address; readonly to: Address }
+  | {
+      readonly kind: 'moved';
+      readonly key: PublicKey;
+      readonly from: Address;
+      readonly last: number | null;
+      readonly to: Address;
+    }
   | { readonly kind: 'disconnected'; readonly key: PublicKey; readonly at: Address | null };
 
 /** A session is made anew every two minutes while it is used; older than three means gone (WireGuard §6.1). */
 const sessionLifetime = 180_000;
 
-const unseen: Seen = { address: null, connected: false, lastHandshake: null };
+const unseen: Seen = { address: null, connected: false, last: null, lastHandshake: null };
 
 /** @param before Null: this is the first look, which says how things are and tells nothing. */
 export function compare(
@@ -45,14 +53,15 @@ export function compare(
     const connected = lastHandshake !== null && wall - lastHandshake < sessionLifetime;
     // A device that was made again has forgotten where its peers were.
     const address = endpoint?.address ?? old.address;
-    seen.set(key, { address, connected, lastHandshake: lastHandshake ?? old.lastHandshake });
+    const last = connected ? wall : address === old.address ? old.last : null;
+    seen.set(key, { address, connected, last, lastHandshake: lastHandshake ?? old.lastHandshake });
     if (before === null) continue;
     if (connected && !old.connected) {
       const silent = old.lastHandshake === null ? null : lastHandshake - old.lastHandshake;
       events.push({ kind: 'connected', key, at: address, silent });
     }
     if (old.address !== null && address !== null && address !== old.address) {
-      events.push({ kind: 'moved', key, from: old.address, to: address });
+      events.push({ kind: 'moved', key, from: old.address, last: old.last, to: address });
     }
     if (!connected && old.connected) events.push({ kind: 'disconnected', key, at: address });
   }
@@ -62,15 +71,17 @@ export function compare(
 export interface Move {
   readonly device: Device;
   readonly from: Address;
+  /** When it was connected there last, wall clock; null: nobody saw it. */
+  readonly last: number | null;
   readonly to: Address;
 }
 
 /**
- * The leases that end because their member's device comes from somewhere else now: his own ones for the old address,
- * unless another of his devices still comes from there.
+ * The leases that end because their member's device comes from somewhere else now: his own ones for the old address that
+ * it has used, unless another of his devices still comes from there. One that was granted since then is for what comes.
  */
 export function leftBehind(
-  { device, from, to }: Move,
+  { device, from, last, to }: Move,
   { devices }: Config,
   leases: readonly Lease[],
   seen: Sightings,
@@ -85,6 +96,8 @@ export function leftBehind(
     (lease) =>
       lease.member === device.member &&
       stateOf(lease, clock) === 'active' &&
+      last !== null &&
+      lease.grantedAt <= last &&
       contains(lease.source, from) &&
       !contains(lease.source, to) &&
       !stays.some((address) => contains(lease.source, address)),

@@ -130,21 +130,14 @@ export class Watch {
   #moveOf(event: PeerEvent): readonly Move[] {
     if (event.kind !== 'moved') return [];
     const device = peerOf(this.#options.store.snapshot.config, event.key)?.device ?? null;
-    return device === null ? [] : [{ device, from: event.from, to: event.to }];
+    return device === null ? [] : [{ device, from: event.from, last: event.last, to: event.to }];
   }
 
-  /** Whether nothing is left to do about it: it was done, or the device is elsewhere again. */
   #settled(move: Move, seen: Sightings): boolean {
     const { clock, store, end } = this.#options;
     const { config, leases } = store.snapshot;
-    const now = seen.get(move.device.publicKey);
-    if (now?.address !== move.to) return true;
-    const left = leftBehind(move, config, leases, seen, clock());
-    // The first message of a handshake moves an endpoint as well. A lease that no handshake has used yet may be what it
-    // asked for: it ends when the device has come through elsewhere since it was granted.
-    const over = left.filter(({ grantedAt }) => (now.lastHandshake ?? 0) > grantedAt);
-    const done = over.length === 0 || end(over, { device: move.device.label, to: move.to });
-    return done && over.length === left.length;
+    const over = leftBehind(move, config, leases, seen, clock());
+    return over.length === 0 || end(over, { device: move.device.label, to: move.to });
   }
 
   #write(): void {

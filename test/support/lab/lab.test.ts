@@ -57,10 +57,10 @@ describe('command line', () => {
     expect(lab(...args).status).toBe(2);
   });
 
-  test.each(['--topology', '--uplink'])('up %s says that it is not there yet', (flag) => {
-    const { status, stderr } = lab('up', flag);
+  test('up --topology says that it is not there yet', () => {
+    const { status, stderr } = lab('up', '--topology');
     expect(status).toBe(2);
-    expect(stderr).toContain(`${flag} is not part of the lab yet`);
+    expect(stderr).toContain('--topology is not part of the lab yet');
   });
 
   test('exec and status of a lab that is not up say how to start it', () => {
