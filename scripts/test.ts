@@ -68,7 +68,7 @@ const rings: readonly Ring[] = [
     // The folder for results is the only one the guest can write to. What the programs do
     // among themselves, whatever the kernel, and the lab's tests of itself are no part of this ring.
     command: (out) => [
-      ...[bin('node'), 'test/kernel/vm.ts', '--timeout', '30m', '--out', out, '--'],
+      ...[bin('node'), 'test/kernel/vm.ts', '--timeout', '38m', '--out', out, '--'],
       ...[bin('node'), '--single-threaded', join(root, 'node_modules/vitest/vitest.mjs')],
       ...[...vitest('lab', out).slice(1), '--exclude=test/lab/self/**', '--exclude=test/lab/control/**'],
     ],
@@ -125,7 +125,9 @@ try {
     mkdirSync(out);
     const started = performance.now();
     let status = await run(ring.command(out));
-    if (ring.name === 'kernel' && status !== 0 && !existsSync(join(out, 'results.json'))) {
+    // Both tries together stay far below the time that CI gives.
+    const early = performance.now() - started < 15 * 60_000;
+    if (ring.name === 'kernel' && status !== 0 && early && !existsSync(join(out, 'results.json'))) {
       process.stdout.write('\nThe virtual machine ended without a result; once more.\n');
       status = await run(ring.command(out));
     }

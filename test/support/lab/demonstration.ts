@@ -1,4 +1,4 @@
-// The live demonstration at the end of `lab.sh up`: what the router is for, in six requests by stock clients.
+// The live demonstration at the end of `lab.sh up`: what the router is for, in seven requests by stock clients.
 import { HUB_WAN } from './hosts.ts';
 import type { Lab } from './lab.ts';
 import { poll } from './run.ts';
@@ -14,6 +14,12 @@ async function fetchPage(lab: Lab, host: string, url: string, seconds: number): 
 
 function expect(holds: boolean, what: string): void {
   if (!holds) throw new Error(`the demonstration failed: ${what}`);
+}
+
+/** Whose device knocked from this address, as the hub has read it; null: nobody's yet. */
+async function knocked(lab: Lab, source: string): Promise<string | null> {
+  const list = (await lab.apn('knocks', 'ls')) as unknown as readonly { source: string; name: string | null }[];
+  return list.find((one) => one.source === source)?.name ?? null;
 }
 
 /** Plays it and says what happened; leaves no lease behind. An error names the first thing that was not as it should be. */
@@ -40,6 +46,9 @@ export async function demonstrate(lab: Lab, say: (line: string) => void): Promis
   const refused = await fetchPage(lab, 'laptop', PAGE, 2);
   expect(refused === null, `the laptop got ${refused} without a lease`);
   say('laptop    is refused: it has a key, but no lease');
+
+  const knock = await poll(() => knocked(lab, LAPTOP), { within: 10_000, what: 'the knock of the laptop' });
+  say(`hub       apn knocks                                 ${knock}, ${LAPTOP}: the refused handshake says who it is`);
 
   const lease = await lab.apn('lease', 'add', LAPTOP, '--for', '10m', '--member', 'Anna', '--reason', 'demonstration');
   say(`hub       apn lease add ${LAPTOP} --for 10m        ${lease.remainingSeconds} s`);
