@@ -40,7 +40,8 @@ describe('the description', () => {
     expect(document.openapi).toBe('3.1.0');
     const described = operations().map(({ method, path }) => `${method} ${path}`);
     const templates = routes.map((route) => route.replace(/:(\w+)(\{[^}]*\})?/g, '{$1}'));
-    expect(described.toSorted()).toEqual([...new Set(templates)].toSorted());
+    expect(new Set(described)).toEqual(new Set(templates));
+    expect(new Set(described).size).toBe(described.length);
     const ids = operations().map(({ operationId }) => operationId);
     expect(new Set(ids).size).toBe(ids.length);
   });
