@@ -1,9 +1,9 @@
 // Names: `.apn` for LAN and tunnel, each client sees what it may reach, and nothing of it ever leaves on the WAN.
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { Capture } from '../support/lab/capture.ts';
-import { poll } from '../support/lab/lab.ts';
-import { sharedLab } from '../support/lab/shared.ts';
-import { CARRIER, connect, control, note, restoring, revokeAll } from './clients.ts';
+import type { Capture } from '../../support/lab/capture.ts';
+import { poll } from '../../support/lab/lab.ts';
+import { sharedLab } from '../../support/lab/shared.ts';
+import { CARRIER, connect, control, note, restoring, revokeAll } from '../clients.ts';
 
 const lab = sharedLab();
 const undo = restoring();
