@@ -14,6 +14,7 @@ import {
   restoring,
   revokeAll,
   times,
+  withoutMeters,
 } from './clients.ts';
 
 const lab = sharedLab();
@@ -21,8 +22,6 @@ const undo = restoring();
 const WEB = '172.16.10.10';
 const HUB_APN = '172.16.0.1';
 
-/** Who knocked of late: filled by the kernel, and not ours to bring back. */
-const withoutMeters = "perl -0pe 's/(set knocking[46] \\{[^}]*?)\\n\\t\\telements = \\{[^}]*\\}/$1/g'";
 /** Structure and elements without handles, counters and what is left of timeouts, in an order of its own. */
 const table = `nft -s list table inet apn 2>/dev/null | ${withoutMeters} | sed -E 's/ (timeout|expires) [0-9a-z]+//g' | tr -s ' \\t\\n,' '\\n' | sort`;
 const network = [
