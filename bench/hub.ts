@@ -96,7 +96,7 @@ export class Hub {
     await poll(agrees, { within: 120_000, every: 5, what: 'the router to apply everything' });
   }
 
-  /** Saves a LAN and applications of 200 servers each, every tenth server with a preshared key. Before the router starts. */
+  /** Saves an owner, without whom a router forwards nothing, a LAN and applications of 200 servers each, every tenth server with a preshared key. Before the router starts. */
   prepare(peers: number): void {
     const publicKeyOf = (key: { reveal(): Uint8Array }) => x25519.getPublicKey(key.reveal()).toBase64();
     const makeHubKey = () => new Secret('private key', clamped(randomBytes(32)));
@@ -125,7 +125,10 @@ export class Hub {
           presharedKey,
         };
       });
-      transaction.put({ ...transaction.config, lan, applications, servers } as unknown as Config);
+      const members = [
+        { id: 'owner1', name: 'Ben', label: 'ben', role: 'owner', access: {}, leasePolicy: 'ask', disabled: false },
+      ];
+      transaction.put({ ...transaction.config, members, lan, applications, servers } as unknown as Config);
     });
     store.close();
   }

@@ -26,7 +26,6 @@ export function run(): Promise<Bench> {
     const { hubPublicKey } = await hub.call('GET', '/status');
     const hubKey = Buffer.from(hubPublicKey, 'base64');
     const phone = keyPairOf(randomBytes(32));
-    await hub.call('POST', '/members', { name: 'Olga', role: 'owner' });
     const publicKey = Buffer.from(phone.publicKey).toString('base64');
     await hub.call('POST', '/devices', { member: 'olga', label: 'phone', publicKey, presharedKey: false });
     const mac = { hub: await macOf(lab, 'hub', 'wan0'), stranger: await macOf(lab, 'stranger', 'eth0') };
