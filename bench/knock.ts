@@ -27,7 +27,7 @@ export function run(): Promise<Bench> {
     const hubKey = Buffer.from(hubPublicKey, 'base64');
     const phone = keyPairOf(randomBytes(32));
     const publicKey = Buffer.from(phone.publicKey).toString('base64');
-    await hub.call('POST', '/devices', { member: 'olga', label: 'phone', publicKey, presharedKey: false });
+    await hub.call('POST', '/devices', { member: 'ben', label: 'phone', publicKey, presharedKey: false });
     const mac = { hub: await macOf(lab, 'hub', 'wan0'), stranger: await macOf(lab, 'stranger', 'eth0') };
     const frame = (from: string, payload: Uint8Array) =>
       ethernet(mac.hub, mac.stranger, udp({ from, to: hubWan, sport: 40_000, dport: 51820 }, payload));
