@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { Config } from '../../model/config.ts';
 import { InvalidInput } from '../../model/errors.ts';
 import { type AuditKind, auditKinds, type Kept } from '../store/audit.ts';
-import { applicationLabel, findMember, memberLabel } from './find.ts';
+import { findMember, peerName } from './find.ts';
 import { configOf, needs } from './http.ts';
 import type { Env } from './services.ts';
 
@@ -97,8 +97,7 @@ function namesOf(config: Config): ReadonlyMap<unknown, string> {
   return new Map<unknown, string>([
     ...config.members.map(({ id, name }) => [id, name] as const),
     ...config.applications.map(({ id, label }) => [id, label] as const),
-    ...config.servers.map((one) => [one.id, `${one.label}.${applicationLabel(config, one)}`] as const),
-    ...config.devices.map((one) => [one.id, `${one.label}.${memberLabel(config, one)}.team`] as const),
+    ...[...config.servers, ...config.devices].map((one) => [one.id, peerName(config, one)] as const),
   ]);
 }
 

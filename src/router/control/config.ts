@@ -3,7 +3,7 @@ import { Hono } from 'hono';
 import { z } from 'zod';
 import { Forbidden, NotFound } from '../../model/errors.ts';
 import { may } from '../../model/roles.ts';
-import { applicationLabel, findDevice, findServer, memberLabel } from './find.ts';
+import { findDevice, findServer, orNull, peerName } from './find.ts';
 import { configOf, needs } from './http.ts';
 import { fileShape, peerFile } from './peers.ts';
 import type { Env } from './services.ts';
@@ -30,19 +30,7 @@ export const config = new Hono<Env>().get(
     if (device !== null && !own && !may(principal, 'device', { member: device.member }, present)) {
       throw new Forbidden('You may not do this.');
     }
-    const name =
-      server !== null
-        ? `${server.label}.${applicationLabel(present, server)}`
-        : `${peer.label}.${device === null ? '' : memberLabel(present, device)}.team`;
-    return c.json({ id: peer.id, name, ...peerFile(present, c.get('services'), peer, name, options) });
+    const name = peerName(present, peer);
+    return c.json({ id: peer.id, name, ...peerFile(present, c.get('services'), peer, options) });
   },
 );
-
-function orNull<T>(find: () => T): T | null {
-  try {
-    return find();
-  } catch (error) {
-    if (error instanceof NotFound) return null;
-    throw error;
-  }
-}

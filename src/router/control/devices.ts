@@ -4,16 +4,16 @@ import { z } from 'zod';
 import { type Config, type Device, device as deviceSchema, parse } from '../../model/config.ts';
 import type { Transaction } from '../store/store.ts';
 import { addressFor, fulfil, handoverFor } from './expected.ts';
-import { findDevice, findMember, memberLabel } from './find.ts';
+import { findDevice, findMember } from './find.ts';
 import { body, configOf, needs, removal, replaced, save, without } from './http.ts';
 import {
   addPresharedKey,
   findDamaged,
-  livePeer,
   peerChange,
   peerFile,
   peerOptions,
   peerShape,
+  peerView,
   rotated,
   rotation,
   secretShape,
@@ -151,26 +151,11 @@ export function rotateDevice(
 export async function deviceAnswer(services: Services, id: string, presharedKey: string | null) {
   const { config } = services.store.snapshot;
   const one = findDevice(config, id);
-  const file = peerFile(config, services, one, nameOf(config, one), { presharedKey });
+  const file = peerFile(config, services, one, { presharedKey });
   return { ...view(config, one, await services.tunnel(), services.clock().wall), presharedKey, ...file };
 }
 
-function nameOf(config: Config, one: Device): string {
-  return `${one.label}.${memberLabel(config, one)}.team`;
-}
-
 function view(config: Config, one: Device, tunnel: LiveTunnel, wall: number) {
-  const name = nameOf(config, one);
-  return {
-    id: one.id,
-    name,
-    fqdn: `${name}.${config.network.domain}`,
-    member: config.members.find(({ id }) => id === one.member)?.name ?? '',
-    label: one.label,
-    address: one.address,
-    publicKey: one.publicKey,
-    hasPresharedKey: one.presharedKey !== null,
-    keepalive: one.keepalive,
-    ...livePeer(tunnel, one, wall),
-  };
+  const member = config.members.find(({ id }) => id === one.member)?.name ?? '';
+  return { ...peerView(config, one, tunnel, wall), member };
 }

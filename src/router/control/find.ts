@@ -97,6 +97,26 @@ export function findUplink({ uplinks }: Config, reference: string, path = ''): U
   );
 }
 
+/** Null where `find` throws NotFound. */
+export function orNull<T>(find: () => T): T | null {
+  try {
+    return find();
+  } catch (error) {
+    if (error instanceof NotFound) return null;
+    throw error;
+  }
+}
+
+/** `web.shop`, `laptop.anna.team`: its name below the domain. */
+export function peerName(
+  config: Config,
+  one: Pick<Server, 'application' | 'label'> | Pick<Device, 'member' | 'label'>,
+): string {
+  return 'application' in one
+    ? `${one.label}.${applicationLabel(config, one)}`
+    : `${one.label}.${memberLabel(config, one)}.team`;
+}
+
 export function applicationLabel({ applications }: Config, { application }: Pick<Server, 'application'>): string {
   return applications.find(({ id }) => id === application)?.label ?? '';
 }

@@ -8,7 +8,7 @@ import { parseDuration } from '../../model/lease.ts';
 import { may, type Principal } from '../../model/roles.ts';
 import { addDevice, deviceAnswer, deviceMade, rotateDevice } from './devices.ts';
 import { type Handover, handoverOf, makeHandover, openHandovers, type Place, peerAt, told } from './expected.ts';
-import { applicationLabel, findApplication, findMember, memberLabel } from './find.ts';
+import { findApplication, findMember, orNull, peerName } from './find.ts';
 import { actor, body, configOf, needs, removal, save } from './http.ts';
 import { peerOptions } from './peers.ts';
 import { anywhere } from './scope.ts';
@@ -172,26 +172,14 @@ function checkGiver(config: Config, one: Handover): void {
 }
 
 export function handoverView(config: Config, one: Handover) {
-  const group =
-    one.kind === 'server'
-      ? applicationLabel(config, { application: one.group })
-      : memberLabel(config, { member: one.group });
+  const { label, group } = one;
   return {
     id: one.ticket.id,
     kind: one.kind,
-    name: one.kind === 'server' ? `${one.label}.${group}` : `${one.label}.${group}.team`,
+    name: peerName(config, one.kind === 'server' ? { label, application: group } : { label, member: group }),
     address: one.address,
     by: config.members.find(({ id }) => id === one.ticket.owner)?.name ?? one.ticket.owner,
     createdAt: new Date(one.ticket.createdAt).toISOString(),
     expiresAt: new Date(one.ticket.expiresAt).toISOString(),
   };
-}
-
-function orNull<T>(find: () => T): T | null {
-  try {
-    return find();
-  } catch (error) {
-    if (error instanceof NotFound) return null;
-    throw error;
-  }
 }

@@ -10,7 +10,7 @@ import { mayAnywhere, type Scope } from '../../model/roles.ts';
 import { grantLease } from '../store/grant.ts';
 import { fingerprintOf, shortFingerprint } from '../store/knocks.ts';
 import { addDevice, deviceAnswer } from './devices.ts';
-import { applicationLabel, findDevice, findServer, memberLabel } from './find.ts';
+import { findDevice, findServer, memberLabel, peerName } from './find.ts';
 import { actor, body, configOf, field, needs, removal, save } from './http.ts';
 import { leaseAnswer, leaseView } from './leases.ts';
 import { peerOptions } from './peers.ts';
@@ -244,7 +244,7 @@ function view(config: Config, knock: Knock, mayEnrol: boolean) {
   const server = config.servers.find((one) => one.id === peer);
   const nameOf = () => {
     if (device !== undefined) return `${device.label}.${memberLabel(config, device)}`;
-    return server === undefined ? null : `${server.label}.${applicationLabel(config, server)}`;
+    return server === undefined ? null : peerName(config, server);
   };
   return {
     ...{ id, kind, name: nameOf() },

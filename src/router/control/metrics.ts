@@ -3,7 +3,7 @@ import { Hono } from 'hono';
 import packageFile from '../../../package.json' with { type: 'json' };
 import type { Config } from '../../model/config.ts';
 import { stateOf } from '../../model/lease.ts';
-import { applicationLabel, memberLabel } from './find.ts';
+import { peerName } from './find.ts';
 import { needs } from './http.ts';
 import { type Env, isConnected, type LivePeer, type Services } from './services.ts';
 
@@ -89,17 +89,10 @@ async function peerFigures({ store, tunnel, clock }: Services): Promise<readonly
 }
 
 function peersOf(config: Config) {
-  const labels = (kind: string, peer: string): Labels => ({ kind, peer });
-  return [
-    ...config.servers.map((one) => ({
-      publicKey: one.publicKey,
-      labels: labels('server', `${one.label}.${applicationLabel(config, one)}`),
-    })),
-    ...config.devices.map((one) => ({
-      publicKey: one.publicKey,
-      labels: labels('device', `${one.label}.${memberLabel(config, one)}.team`),
-    })),
-  ];
+  return [...config.servers, ...config.devices].map((one) => {
+    const labels: Labels = { kind: 'application' in one ? 'server' : 'device', peer: peerName(config, one) };
+    return { publicKey: one.publicKey, labels };
+  });
 }
 
 /** What happens to leases, as the audit log calls it. */

@@ -6,6 +6,7 @@ import { type Config, type Device, listenPort, type Server } from '../../model/c
 import { InvalidInput } from '../../model/errors.ts';
 import { encodeKey, type PublicKey, Secret } from '../../model/key.ts';
 import type { Transaction } from '../store/store.ts';
+import { peerName } from './find.ts';
 import { isConnected, type LiveTunnel, type Services } from './services.ts';
 
 export function livePeer(tunnel: Pick<LiveTunnel, 'peers'>, { publicKey }: Pick<Server, 'publicKey'>, wall: number) {
@@ -19,7 +20,23 @@ export function livePeer(tunnel: Pick<LiveTunnel, 'peers'>, { publicKey }: Pick<
   };
 }
 
-/** How a peer is shown. */
+/** What every peer is shown with. */
+export function peerView(config: Config, one: Server | Device, tunnel: LiveTunnel, wall: number) {
+  const name = peerName(config, one);
+  return {
+    id: one.id,
+    name,
+    fqdn: `${name}.${config.network.domain}`,
+    label: one.label,
+    address: one.address,
+    publicKey: one.publicKey,
+    hasPresharedKey: one.presharedKey !== null,
+    keepalive: one.keepalive,
+    ...livePeer(tunnel, one, wall),
+  };
+}
+
+/** Its shape. */
 export const peerShape = {
   id: z.string(),
   name: z.string(),
@@ -113,10 +130,10 @@ export function peerFile(
   config: Config,
   services: Services,
   peer: Server | Device,
-  name: string,
   options: FileOptions = {},
 ): { readonly facts: ClientFacts; readonly config: string } {
   const presharedKey = peer.presharedKey === null ? null : (options.presharedKey ?? 'shown once');
+  const name = peerName(config, peer);
   const serves = 'application' in peer;
   const facts = clientFacts(config, services, { ...peer, name, presharedKey, serves }, options.dns ?? true);
   return { facts, config: clientConfig(facts, privateKeyPlaceholder(name)) };

@@ -6,7 +6,7 @@ import { type Config, type Rule, text } from '../../model/config.ts';
 import { Conflict, NotFound } from '../../model/errors.ts';
 import { sourceText } from '../../model/lease.ts';
 import type { Scope } from '../../model/roles.ts';
-import { applicationLabel, findServer } from './find.ts';
+import { findServer, peerName } from './find.ts';
 import { body, configOf, needs, save, without } from './http.ts';
 import { fieldServerScope } from './scope.ts';
 import type { Env } from './services.ts';
@@ -95,6 +95,6 @@ function findRules(config: Config, reference: string): readonly Rule[] {
 
 export function ruleView(config: Config, { id, source, note, server }: Rule) {
   const of = config.servers.find((one) => one.id === server);
-  const name = of === undefined ? null : `${of.label}.${applicationLabel(config, of)}`;
+  const name = of === undefined ? null : peerName(config, of);
   return { id, source: sourceText(source), note, server: name };
 }

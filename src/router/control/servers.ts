@@ -13,11 +13,11 @@ import { body, configOf, needs, removal, replaced, save, without } from './http.
 import {
   addPresharedKey,
   findDamaged,
-  livePeer,
   peerChange,
   peerFile,
   peerOptions,
   peerShape,
+  peerView,
   rotated,
   rotation,
   secretShape,
@@ -179,27 +179,16 @@ export function rotateServer(
 export async function serverAnswer(services: Services, id: string, presharedKey: string | null) {
   const { config } = services.store.snapshot;
   const one = findServer(config, id);
-  const name = `${one.label}.${applicationLabel(config, one)}`;
-  const file = peerFile(config, services, one, name, { presharedKey });
+  const file = peerFile(config, services, one, { presharedKey });
   const answer = answerLine(one.address, presharedKey);
   return { ...view(config, one, await services.tunnel(), services.clock().wall), presharedKey, answer, ...file };
 }
 
 function view(config: Config, one: Server, tunnel: LiveTunnel, wall: number) {
-  const application = applicationLabel(config, one);
-  const name = `${one.label}.${application}`;
   return {
-    id: one.id,
-    name,
-    fqdn: `${name}.${config.network.domain}`,
-    application,
-    label: one.label,
-    address: one.address,
-    publicKey: one.publicKey,
-    hasPresharedKey: one.presharedKey !== null,
-    keepalive: one.keepalive,
+    ...peerView(config, one, tunnel, wall),
+    application: applicationLabel(config, one),
     follow: one.follow,
     sources: config.rules.filter(({ server }) => server === one.id).map(({ source }) => source),
-    ...livePeer(tunnel, one, wall),
   };
 }
