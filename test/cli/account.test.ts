@@ -1,24 +1,12 @@
 // The commands about signing in, as they are run on the console: links, resets with a password from standard input, tokens, set-up.
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildSync } from 'esbuild';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { listen } from '../../src/router/control/listen.ts';
+import { bundledApn } from '../support/apn.ts';
 import { bearer, password, signedIn, throughGateway } from '../support/people.ts';
 import { temporaryFolder } from '../support/store.ts';
 
-let folder = '';
-let program = '';
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'apn-test-'));
-  program = join(folder, 'apn.mjs');
-  const entryPoints = [join(import.meta.dirname, '../../src/router/cli/main.ts')];
-  buildSync({ entryPoints, outfile: program, bundle: true, platform: 'node', format: 'esm', target: 'node26' });
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const cli = bundledApn();
 
 /** A router with its console, and what `apn` says there. */
 async function makeConsole() {
@@ -26,22 +14,7 @@ async function makeConsole() {
   const socket = join(temporaryFolder(), 'control.sock');
   const server = await listen(control.app(), socket, 0o600);
   onTestFinished(() => void server.close().closeAllConnections());
-  const apn = (line: readonly string[], input = '') =>
-    new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve, reject) => {
-      const env = { ...process.env, APN_SOCKET: socket, NODE_NO_WARNINGS: '1' };
-      const child = spawn(process.execPath, [program, ...line], { env, stdio: ['pipe', 'pipe', 'pipe'] });
-      let [stdout, stderr] = ['', ''];
-      child.stdout.setEncoding('utf8').on('data', (text) => {
-        stdout += text;
-      });
-      child.stderr.setEncoding('utf8').on('data', (text) => {
-        stderr += text;
-      });
-      child.once('error', reject);
-      child.once('close', (status) => resolve({ status, stdout, stderr }));
-      child.stdin.on('error', () => {});
-      child.stdin.end(input);
-    });
+  const apn = (line: readonly string[], input?: string) => cli.run(socket, line, input);
   return { control, apn };
 }
 

@@ -1,49 +1,22 @@
 // `apn backup`, `apn restore`, `apn history` and `apn confirm` as they are run, against the control API in this process.
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildSync } from 'esbuild';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { listen } from '../../src/router/control/listen.ts';
+import { bundledApn, type Ended } from '../support/apn.ts';
 import { type Control, makeControl } from '../support/control.ts';
 import { temporaryFolder } from '../support/store.ts';
 
-let folder = '';
-let program = '';
+const cli = bundledApn();
 
-// One file, since starting is most of the time.
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'apn-test-'));
-  program = join(folder, 'apn.mjs');
-  const entryPoints = [join(import.meta.dirname, '../../src/router/cli/main.ts')];
-  buildSync({ entryPoints, outfile: program, bundle: true, platform: 'node', format: 'esm', target: 'node26' });
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-type Apn = (line: string, input?: string) => Promise<{ status: number | null; stdout: string; stderr: string }>;
+type Apn = (line: string, input?: string) => Promise<Ended>;
 
 async function served(): Promise<{ control: Control; apn: Apn }> {
   const control = makeControl();
   const socket = join(temporaryFolder(), 'control.sock');
   const server = await listen(control.app(), socket, 0o600);
   onTestFinished(() => void server.close().closeAllConnections());
-  const apn: Apn = (line, input = '') =>
-    new Promise((resolve, reject) => {
-      const env = { ...process.env, APN_SOCKET: socket, NODE_NO_WARNINGS: '1' };
-      const child = spawn(process.execPath, [program, ...line.split(' ')], { env, stdio: ['pipe', 'pipe', 'pipe'] });
-      let [stdout, stderr] = ['', ''];
-      child.stdout.setEncoding('utf8').on('data', (text) => {
-        stdout += text;
-      });
-      child.stderr.setEncoding('utf8').on('data', (text) => {
-        stderr += text;
-      });
-      child.once('error', reject);
-      child.once('close', (status) => resolve({ status, stdout, stderr }));
-      child.stdin.on('error', () => {});
-      child.stdin.end(input);
-    });
+  const apn: Apn = (line, input) => cli.run(socket, line.split(' '), input);
   return { control, apn };
 }
 

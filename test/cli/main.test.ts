@@ -1,51 +1,17 @@
 // The `apn` program as it is run: exit status, both outputs, help, batch and events, against a control server in a folder.
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildSync } from 'esbuild';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { commands } from '../../src/router/cli/commands.ts';
 import { listen } from '../../src/router/control/listen.ts';
+import { bundledApn } from '../support/apn.ts';
 import { makeControl } from '../support/control.ts';
 import { publicKey } from '../support/saving.ts';
 import { temporaryFolder } from '../support/store.ts';
 
-let folder = '';
-let program = '';
+const cli = bundledApn();
 
-// One file, since starting is most of the time.
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'apn-test-'));
-  program = join(folder, 'apn.mjs');
-  const entryPoints = [join(import.meta.dirname, '../../src/router/cli/main.ts')];
-  buildSync({ entryPoints, outfile: program, bundle: true, platform: 'node', format: 'esm', target: 'node26' });
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-interface Ended {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function apn(socket: string, args: readonly string[], input = ''): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    const env = { ...process.env, APN_SOCKET: socket, NODE_NO_WARNINGS: '1' };
-    const child = spawn(process.execPath, [program, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
-    let [stdout, stderr] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text) => {
-      stdout += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text) => {
-      stderr += text;
-    });
-    child.once('error', reject);
-    child.once('close', (status) => resolve({ status, stdout, stderr }));
-    child.stdin.end(input);
-  });
-}
+const apn = cli.run;
 
 /** A server that answers as it is told to. */
 async function fake(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
